@@ -1,0 +1,88 @@
+use crate::{Answer, Request, SendError, TlsError};
+use callsheet_types::BackendUrl;
+use std::{fmt, time::Duration};
+use tokio::time::Instant;
+
+/// One backend: its address and its idle connections.
+pub struct Upstream {
+    url: BackendUrl,
+}
+
+/// How an [`Upstream`] treats its connections.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// How long making a connection may take: name, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// How long a connection may have been idle and still be used again.
+    pub idle_timeout: Duration,
+    /// How many idle connections are kept.
+    pub max_idle: usize,
+    /// How long an answer's head may be, in bytes.
+    pub max_head_bytes: usize,
+}
+
+/// What bounds one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// When the head of the answer must be complete.
+    pub head: Instant,
+    /// What happens on a stale connection.
+    pub replay: Replay,
+}
+
+/// What a stale connection allows: one that was kept idle and turns out to be closed or reset
+/// before any byte of the answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Replay {
+    /// The request is sent once more, on a fresh connection.
+    Always,
+    /// The request is sent once more only if it had not been wholly written, so that the backend
+    /// cannot have acted on it.
+    BeforeSent,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(30),
+            max_idle: 256,
+            max_head_bytes: 64 * 1024,
+        }
+    }
+}
+
+impl Upstream {
+    /// Prepares for a backend; nothing is connected yet.
+    ///
+    /// For `https` the system's root certificates are read from disk, once in the life of the
+    /// process.
+    pub fn new(url: &BackendUrl, _options: Options) -> Result<Self, TlsError> {
+        Ok(Self { url: url.clone() })
+    }
+
+    /// Sends a request and returns the answer as soon as its head is there.
+    ///
+    /// Dropping the future at any point closes the connection in use.
+    pub async fn send(
+        &self,
+        _request: &Request,
+        _deadlines: Deadlines,
+    ) -> Result<Answer, SendError> {
+        Err(SendError::Connect(std::io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Closes the idle connections.
+    pub fn close_idle(&self) {}
+
+    /// Returns how many connections are idle.
+    pub fn idle_count(&self) -> usize {
+        0
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Upstream").field(&self.url).finish()
+    }
+}
