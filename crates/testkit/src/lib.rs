@@ -1,1 +1,24 @@
-//! testkit
+//! Stand-ins that are real servers on port 0, and the real daemon as a test sees it.
+//!
+//! [`FakeBackend`] speaks `OpenAI`'s protocol over HTTP/1.1 and misbehaves on demand, down to single
+//! bytes; [`TestServer`] runs the `callsheet` binary from a config file in a folder of its own;
+//! [`client`] is the small HTTP client that both sides of a test share. Nothing here may know how
+//! the product works inside: it sees what a client, a backend or an operator would see. This crate
+//! is a dependency of tests and benchmarks only, never of a release build.
+//!
+//! Start reading at [`FakeBackend::start`] and [`TestServer::builder`].
+
+mod backend;
+mod behaviour;
+pub mod client;
+mod deadline;
+mod gate;
+mod server;
+
+pub use backend::{Builder as FakeBackendBuilder, FakeBackend, Kind, Recorded};
+pub use behaviour::{Behaviour, Chunking, End, RawStep};
+pub use client::{Reply, StreamEnd, StreamReply};
+pub use deadline::{PATIENCE, within};
+pub use gate::Gate;
+pub use rustix::process::Signal;
+pub use server::{Builder as TestServerBuilder, Output, TestServer};
