@@ -8,8 +8,20 @@
 //! [`Upstream`].
 
 mod body;
+mod buffer;
+mod chunked;
+mod connect;
+mod connection;
 mod error;
+mod exchange;
+mod framing;
+mod head;
+mod pool;
+#[doc(hidden)]
+pub mod replay;
 mod request;
+mod stream;
+mod tls;
 mod upstream;
 
 pub use body::{Answer, AnswerBody};

@@ -1,11 +1,19 @@
-use crate::{Answer, Request, SendError, TlsError};
+use crate::{
+    Answer, AnswerBody, Request, SendError, TlsError,
+    connect::Connector,
+    exchange::{Exchanged, Failure, exchange},
+    pool::Pool,
+};
 use callsheet_types::BackendUrl;
-use std::{fmt, time::Duration};
-use tokio::time::Instant;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
 
 /// One backend: its address and its idle connections.
 pub struct Upstream {
     url: BackendUrl,
+    connector: Connector,
+    pool: Arc<Pool>,
+    max_head_bytes: usize,
 }
 
 /// How an [`Upstream`] treats its connections.
@@ -57,27 +65,56 @@ impl Upstream {
     ///
     /// For `https` the system's root certificates are read from disk, once in the life of the
     /// process.
-    pub fn new(url: &BackendUrl, _options: Options) -> Result<Self, TlsError> {
-        Ok(Self { url: url.clone() })
+    pub fn new(url: &BackendUrl, options: Options) -> Result<Self, TlsError> {
+        Ok(Self {
+            url: url.clone(),
+            connector: Connector::new(url, options.connect_timeout)?,
+            pool: Arc::new(Pool::new(options.idle_timeout, options.max_idle)),
+            max_head_bytes: options.max_head_bytes,
+        })
     }
 
     /// Sends a request and returns the answer as soon as its head is there.
     ///
     /// Dropping the future at any point closes the connection in use.
-    pub async fn send(
+    pub async fn send(&self, request: &Request, deadlines: Deadlines) -> Result<Answer, SendError> {
+        timeout_at(deadlines.head, self.send_before(request, deadlines))
+            .await
+            .unwrap_or(Err(SendError::HeadTimeout))
+    }
+
+    async fn send_before(
         &self,
-        _request: &Request,
-        _deadlines: Deadlines,
+        request: &Request,
+        deadlines: Deadlines,
     ) -> Result<Answer, SendError> {
-        Err(SendError::Connect(std::io::ErrorKind::Unsupported.into()))
+        if let Some(connection) = self.pool.take(std::time::Instant::now()) {
+            match exchange(connection, request, self.max_head_bytes).await {
+                // A second idle connection would be as stale: one restart ends them all.
+                Err(Failure::Silent { sent, .. })
+                    if !sent || deadlines.replay == Replay::Always => {}
+                outcome => return self.answer(outcome),
+            }
+        }
+        let connection = self.connector.connect(deadlines.head).await?;
+        self.answer(exchange(connection, request, self.max_head_bytes).await)
+    }
+
+    fn answer(&self, outcome: Result<Exchanged, Failure>) -> Result<Answer, SendError> {
+        let Exchanged { connection, head } = outcome?;
+        let body =
+            AnswerBody::new(connection, head.framing, head.persistent, Arc::clone(&self.pool));
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     /// Closes the idle connections.
-    pub fn close_idle(&self) {}
+    pub fn close_idle(&self) {
+        self.pool.clear();
+    }
 
     /// Returns how many connections are idle.
     pub fn idle_count(&self) -> usize {
-        0
+        self.pool.len()
     }
 }
 

@@ -1,0 +1,31 @@
+//! One connection: the stream and what has been read from it.
+
+use crate::{buffer::ReadBuffer, stream::Stream};
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::AsyncReadExt;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) buffer: ReadBuffer,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, buffer: ReadBuffer::new() }
+    }
+
+    /// Reads once, into the buffer's spare room; 0 is the end of the stream.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = self.buffer.make_room();
+        // The future keeps nothing between polls, so that a new one each time reads just as well.
+        let length = ready!(pin!(self.stream.read_buf(&mut self.buffer.bytes)).poll(cx))?;
+        self.buffer.note_read(length, room);
+        Poll::Ready(Ok(length))
+    }
+}
