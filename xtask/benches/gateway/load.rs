@@ -1,0 +1,188 @@
+//! The load generator: a closed loop on each of a number of connections.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::workload::{self, EVENTS, Workload};
+
+/// How long an answer may take beyond the time of the load itself.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// One answered request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// From the first byte sent to the first byte of the body.
+    pub(crate) first: Duration,
+    /// From the first byte sent to the last received.
+    pub(crate) total: Duration,
+}
+
+/// When the load ends.
+#[derive(Clone, Debug)]
+pub(crate) enum Until {
+    Time(Instant),
+    /// This many requests are left, over all connections.
+    Count(Rc<Cell<usize>>),
+}
+
+impl Until {
+    fn go_on(&self) -> bool {
+        match self {
+            Self::Time(end) => Instant::now() < *end,
+            Self::Count(left) => {
+                let before = left.get();
+                left.set(before.saturating_sub(1));
+                before > 0
+            }
+        }
+    }
+}
+
+/// Loads `address` and returns a sample for every request; any wrong answer is an error, because
+/// figures of a system that loses answers mean nothing.
+pub(crate) async fn run(
+    address: SocketAddr,
+    workload: Workload,
+    connections: usize,
+    until: Until,
+) -> Result<Vec<Sample>> {
+    let limit = match &until {
+        Until::Time(end) => end.saturating_duration_since(Instant::now()) + GRACE,
+        // A thousand requests a second is far below every system measured.
+        Until::Count(left) => Duration::from_millis(left.get() as u64) + GRACE,
+    };
+    let request: Rc<[u8]> = workload.request(address).into();
+    let local = LocalSet::new();
+    let loops = local.run_until(async {
+        let mut loops = JoinSet::new();
+        for _ in 0..connections {
+            loops.spawn_local(connection(address, Rc::clone(&request), workload, until.clone()));
+        }
+        let mut samples = Vec::new();
+        while let Some(done) = loops.join_next().await {
+            samples.append(&mut done.context("a connection of the load generator")??);
+        }
+        Ok(samples)
+    });
+    tokio::time::timeout(limit, loops).await.context("answers stopped coming")?
+}
+
+async fn connection(
+    address: SocketAddr,
+    request: Rc<[u8]>,
+    workload: Workload,
+    until: Until,
+) -> Result<Vec<Sample>> {
+    let mut client = Client::connect(address).await?;
+    let mut samples = Vec::new();
+    while until.go_on() {
+        samples.push(client.call(&request, workload).await?);
+    }
+    Ok(samples)
+}
+
+/// One connection of a client.
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: BytesMut,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.context("connecting")?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: BytesMut::with_capacity(16 * 1024) })
+    }
+
+    /// Sends a request and reads all of its answer.
+    pub(crate) async fn call(&mut self, request: &[u8], workload: Workload) -> Result<Sample> {
+        let started = Instant::now();
+        let (head, first) = self.first_byte(request, started).await?;
+        let framing = Framing::of(&self.buffer[..head])?;
+        while !framing.is_complete(&self.buffer[head..]) {
+            self.read().await?;
+        }
+        let total = started.elapsed();
+        check(&self.buffer[head..], workload)?;
+        Ok(Sample { first, total })
+    }
+
+    /// Sends a request and reads until the first byte of the body; returns the head's length.
+    pub(crate) async fn first_byte(
+        &mut self,
+        request: &[u8],
+        started: Instant,
+    ) -> Result<(usize, Duration)> {
+        self.buffer.clear();
+        self.stream.write_all(request).await?;
+        loop {
+            if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n")
+                && self.buffer.len() > end + 4
+            {
+                let head = &self.buffer[..end + 4];
+                ensure!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(head));
+                return Ok((end + 4, started.elapsed()));
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        ensure!(
+            self.stream.read_buf(&mut self.buffer).await? > 0,
+            "an answer was cut: {}",
+            String::from_utf8_lossy(&self.buffer)
+        );
+        Ok(())
+    }
+}
+
+/// Where the answer ends.
+#[derive(Clone, Copy, Debug)]
+enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+impl Framing {
+    fn of(head: &[u8]) -> Result<Self> {
+        let head = std::str::from_utf8(head)?;
+        for (name, value) in head.split("\r\n").filter_map(|line| line.split_once(':')) {
+            if name.eq_ignore_ascii_case("content-length") {
+                return Ok(Self::Length(value.trim().parse()?));
+            }
+            if name.eq_ignore_ascii_case("transfer-encoding") {
+                return Ok(Self::Chunked);
+            }
+        }
+        bail!("an answer without framing: {head}")
+    }
+
+    fn is_complete(self, body: &[u8]) -> bool {
+        match self {
+            Self::Length(length) => body.len() >= length,
+            // No event holds a CR, so that this can only be the last chunk.
+            Self::Chunked => body.ends_with(b"\r\n0\r\n\r\n"),
+        }
+    }
+}
+
+fn check(body: &[u8], workload: Workload) -> Result<()> {
+    let is_right = if workload.is_stream() {
+        memchr::memmem::find_iter(body, b"data: ").count() == EVENTS + 1
+            && memchr::memmem::find(body, b"data: [DONE]\n\n").is_some()
+    } else {
+        // Chunked framing around a plain answer would be allowed, if odd.
+        memchr::memmem::find(body, workload::plain_body_end()).is_some()
+    };
+    ensure!(is_right, "a wrong answer: {}", String::from_utf8_lossy(body));
+    Ok(())
+}
