@@ -10,6 +10,7 @@ mod duration;
 mod name;
 mod principal;
 mod secret;
+mod size;
 mod url;
 
 pub use backend::{BackendSpec, BackendType, DiscoverySource, Model};
@@ -17,4 +18,5 @@ pub use duration::HumanDuration;
 pub use name::{BackendName, NameError};
 pub use principal::Principal;
 pub use secret::{Secret, SecretError, SecretSource};
+pub use size::ByteSize;
 pub use url::{BackendUrl, UrlError};

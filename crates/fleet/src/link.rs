@@ -1,0 +1,55 @@
+use callsheet_types::{BackendType, BackendUrl, Secret};
+use callsheet_upstream::{Options, Request, TlsError, Upstream};
+
+/// How a backend is reached: its address, its key and its connections.
+#[derive(Debug)]
+pub struct Link {
+    url: BackendUrl,
+    backend_type: BackendType,
+    api_key: Option<Secret>,
+    authority: String,
+    upstream: Upstream,
+}
+
+impl Link {
+    /// Prepares for a backend; nothing is connected yet.
+    pub fn new(
+        url: BackendUrl,
+        backend_type: BackendType,
+        api_key: Option<Secret>,
+        options: Options,
+    ) -> Result<Self, TlsError> {
+        let upstream = Upstream::new(&url, options)?;
+        let authority = url.authority();
+        Ok(Self { url, backend_type, api_key, authority, upstream })
+    }
+
+    /// Returns the connections.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Begins a request to one of OpenAI's endpoints, given as `/v1/…`, with the backend's key.
+    pub fn request(&self, method: &str, endpoint: &str) -> Request {
+        self.authorized(method, &self.url.v1_path(endpoint))
+    }
+
+    /// Begins a request to an endpoint that stands beside `/v1`, such as `/api/tags`.
+    pub fn root_request(&self, method: &str, endpoint: &str) -> Request {
+        self.authorized(method, &self.url.root_path(endpoint))
+    }
+
+    fn authorized(&self, method: &str, path: &str) -> Request {
+        let mut request = Request::new(method, path, &self.authority);
+        if let Some(key) = &self.api_key {
+            let key = key.expose();
+            request.header("authorization", format!("Bearer {key}").as_bytes());
+            if self.backend_type == BackendType::Anthropic {
+                // Its own endpoints, the model list among them, know these two headers only.
+                request.header("x-api-key", key.as_bytes());
+                request.header("anthropic-version", b"2023-06-01");
+            }
+        }
+        request
+    }
+}

@@ -1,0 +1,466 @@
+//! From a request to its answer: read, resolve, pick, try, and try elsewhere.
+
+use crate::{
+    Journal, Policy, Retry,
+    attempt::{self, Attempt},
+    body::Body,
+    budget::{ByteBudget, Held, RetryBudget},
+    call::Call,
+    error::{Failure, Refused},
+    forward,
+    meters::Meters,
+    models,
+    resolve::{Target, chain},
+    scan::{Scan, scan},
+};
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use callsheet_fleet::{
+    InFlight, Needs, Reason, Refusal, Route, Verdict, Wait,
+    registry::{Backend, BackendStatus, Registry},
+};
+use callsheet_types::Principal;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
+use http_body_util::BodyExt;
+use std::{
+    fmt::Display,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The data plane: everything under `/v1`.
+pub struct Gateway {
+    pub(crate) fleet: Arc<Registry>,
+    policy: ArcSwap<Policy>,
+    pub(crate) meters: Meters,
+    pub(crate) journal: Arc<Journal>,
+    retries: RetryBudget,
+    bodies: Arc<ByteBudget>,
+    started: jiff::Timestamp,
+}
+
+/// How often a request that waits in the queue looks around for itself: a backend may have come
+/// back, or come new, without anybody giving up a place.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
+
+impl Gateway {
+    /// A gateway to a fleet.
+    pub fn new(
+        fleet: Arc<Registry>,
+        policy: Policy,
+        journal: Arc<Journal>,
+    ) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            fleet,
+            policy: ArcSwap::from_pointee(policy),
+            meters: Meters::new()?,
+            journal,
+            retries: RetryBudget::new(Instant::now()),
+            bodies: Arc::default(),
+            started: jiff::Timestamp::now(),
+        })
+    }
+
+    /// Replaces the policy for the requests to come.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Returns the policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Returns the metrics of requests, to be registered for scraping.
+    pub fn collectors(&self) -> [&dyn prometheus::core::Collector; 6] {
+        self.meters.collectors()
+    }
+
+    /// Returns how many bytes of request bodies are held now.
+    pub fn held_body_bytes(&self) -> usize {
+        self.bodies.held()
+    }
+
+    /// Forgets the metrics of a backend that is gone.
+    pub fn forget_backend(&self, id: &str) {
+        self.meters.forget(id);
+    }
+
+    /// Answers one request under `/v1`.
+    ///
+    /// Dropping the future, or the body of the answer, cancels what is under way at the backend.
+    pub async fn handle<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        principal: Principal,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Display,
+    {
+        let (parts, body) = request.into_parts();
+        let call = Call::new(
+            Arc::clone(self),
+            forward::request_id(&parts.headers),
+            principal,
+            parts.method.clone(),
+            parts.uri.path().into(),
+            Instant::now(),
+        );
+        let id = call.id.clone();
+        let outcome = match endpoint(&parts) {
+            Ok(Endpoint::Call(path)) => self.call(call, path, &parts.headers, body).await,
+            Ok(Endpoint::Models) => Ok(self.listing(call)),
+            Ok(Endpoint::Model(name)) => self.one_model(call, name),
+            Err(refused) => Err((call, refused)),
+        };
+        let mut response = match outcome {
+            Ok(response) => response,
+            Err((mut call, refused)) => {
+                let said = refused.say();
+                call.refused(said.code, said.status.as_u16());
+                if said.status.is_server_error() {
+                    tracing::warn!(request_id = &*call.id, code = said.code, "{}", said.message);
+                }
+                refused.response(&call.id)
+            }
+        };
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(forward::REQUEST_ID.clone(), id);
+        }
+        response
+    }
+
+    fn listing(&self, mut call: Call) -> Response<Body> {
+        call.status = 200;
+        call.answered(Instant::now());
+        models::list(&self.fleet, &self.policy.load(), self.started)
+    }
+
+    fn one_model(&self, mut call: Call, name: &str) -> Result<Response<Body>, (Call, Refused)> {
+        match models::one(name, &self.fleet, &self.policy.load(), self.started) {
+            Some(response) => {
+                call.status = 200;
+                call.answered(Instant::now());
+                Ok(response)
+            }
+            None => Err((call, Refused::UnknownModel { model: name.to_owned() })),
+        }
+    }
+
+    async fn call<B>(
+        self: &Arc<Self>,
+        mut call: Call,
+        path: &'static str,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<Response<Body>, (Call, Refused)>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Display,
+    {
+        let policy = self.policy.load_full();
+        let wishes = match Wishes::read(headers, &policy, call.started) {
+            Ok(wishes) => wishes,
+            Err(refused) => return Err((call, refused)),
+        };
+        // What is held of the body is given back as soon as the body is dropped.
+        let (body, _held) = match collect(body, headers, &policy, self.bodies.none()).await {
+            Ok(collected) => collected,
+            Err(refused) => return Err((call, refused)),
+        };
+        let scan = match scan(&body) {
+            Ok(scan) => scan,
+            Err(error) => return Err((call, error.into())),
+        };
+        call.model = scan.model.as_ref().into();
+        call.stream = scan.stream;
+        self.retries.deposit(policy.retries, call.started);
+        let request = attempt::Wanted { path, headers, body: &body, scan: &scan };
+        self.route(call, &request, &policy, wishes).await
+    }
+
+    /// Tries one backend after the other, and one model after the other, until one answers.
+    async fn route(
+        &self,
+        mut call: Call,
+        wanted: &attempt::Wanted<'_>,
+        policy: &Policy,
+        wishes: Wishes,
+    ) -> Result<Response<Body>, (Call, Refused)> {
+        let scan = wanted.scan;
+        let mut failures: Vec<(String, Failure)> = Vec::new();
+        let mut tried: Vec<Arc<Backend>> = Vec::new();
+        let mut refusal = None;
+        for target in chain(&scan.model, policy, &self.fleet) {
+            let tried_before = tried.len();
+            loop {
+                let needs = Needs {
+                    only: target.backend,
+                    tried: &tried,
+                    ..scan.needs(policy.bytes_per_token)
+                };
+                let place = match self.place(target, &needs, scan, policy, wishes.deadline).await {
+                    Ok(place) => place,
+                    Err(refused) => {
+                        refusal.get_or_insert(refused);
+                        break;
+                    }
+                };
+                if tried[tried_before..].iter().any(|backend| Arc::ptr_eq(backend, place.backend()))
+                {
+                    // Every backend of this model has had its turn.
+                    break;
+                }
+                if let Some((backend, failure)) = failures.last() {
+                    if !self.retries.withdraw(policy.retries, Instant::now()) {
+                        drop(place);
+                        return Err((call, failed(scan, failures)));
+                    }
+                    self.meters.retried(backend, target.model, failure.class());
+                }
+                let now = Instant::now();
+                call.begin(place, target.model, now);
+                let attempt =
+                    Attempt { target, policy, deadline: wishes.deadline, retry: wishes.retry };
+                let failure = match attempt.run(call, wanted).await {
+                    Ok(response) => return Ok(response),
+                    Err((returned, failure)) => {
+                        call = returned;
+                        failure
+                    }
+                };
+                call.failed(&failure, target.model);
+                let Some(backend) = call.release() else { break };
+                tracing::info!(request_id = &*call.id, backend = &*backend.id, %failure, "attempt failed");
+                let out_of_time = Instant::now() >= wishes.deadline;
+                let is_final = failure.may_have_been_served() && wishes.retry == Retry::Safe;
+                failures.push((backend.id.to_string(), failure));
+                tried.push(backend);
+                if out_of_time {
+                    let spent = call.started.elapsed();
+                    return Err((call, Refused::Deadline { spent }));
+                }
+                if is_final {
+                    return Err((call, failed(scan, failures)));
+                }
+            }
+        }
+        let refused = match refusal {
+            Some(refused) if failures.is_empty() => refused,
+            _ => failed(scan, failures),
+        };
+        Err((call, refused))
+    }
+
+    /// Returns a place at a backend, waiting for one if all are busy.
+    async fn place(
+        &self,
+        target: Target<'_>,
+        needs: &Needs<'_>,
+        scan: &Scan<'_>,
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Result<InFlight, Refused> {
+        match self.fleet.pick(target.model, needs, Instant::now()) {
+            Route::To(place) => Ok(place),
+            Route::Wait(wait) => self.queue(wait, target, needs, scan, policy, deadline).await,
+            Route::Refuse(refusal) => Err(self.refused(&refusal, target, needs, scan)),
+        }
+    }
+
+    async fn queue(
+        &self,
+        wait: Wait,
+        target: Target<'_>,
+        needs: &Needs<'_>,
+        scan: &Scan<'_>,
+        policy: &Policy,
+        deadline: Instant,
+    ) -> Result<InFlight, Refused> {
+        let model = || scan.model.to_string();
+        let mut ticket = wait.join().map_err(|_| Refused::QueueFull { model: model() })?;
+        let since = Instant::now();
+        let until = deadline.min(since + policy.limits.queue_timeout);
+        loop {
+            let look_around = until.min(Instant::now() + LOOK_AROUND);
+            let granted = tokio::time::timeout_at(look_around.into(), ticket.granted()).await;
+            if let Ok(place) = granted {
+                return Ok(place);
+            }
+            match self.fleet.pick(target.model, needs, Instant::now()) {
+                Route::To(place) => return Ok(place),
+                Route::Wait(_) => {}
+                Route::Refuse(refusal) => return Err(self.refused(&refusal, target, needs, scan)),
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return Err(Refused::Deadline { spent: since.elapsed() });
+            }
+            if now >= until {
+                return Err(Refused::QueueTimeout { model: model(), waited: since.elapsed() });
+            }
+        }
+    }
+
+    /// Explains a refusal to the client: which backends there are, and why each will not do.
+    fn refused(
+        &self,
+        refusal: &Refusal,
+        target: Target<'_>,
+        needs: &Needs<'_>,
+        scan: &Scan<'_>,
+    ) -> Refused {
+        let model = scan.model.to_string();
+        let why = || {
+            let explanation = self.fleet.explain(target.model, needs, Instant::now());
+            let losers: Vec<_> = explanation
+                .candidates
+                .iter()
+                .filter(|candidate| candidate.verdict != Verdict::Lost(Reason::NotOffered))
+                .take(8)
+                .map(|candidate| format!("{} {}", candidate.backend, candidate.verdict))
+                .collect();
+            losers.join("; ")
+        };
+        let is_unprobed = |backend: &Arc<Backend>| backend.status() == BackendStatus::Unknown;
+        match refusal {
+            Refusal::UnknownModel if self.fleet.get_all_backends().iter().any(is_unprobed) => {
+                Refused::Starting { model }
+            }
+            Refusal::UnknownModel => Refused::UnknownModel { model },
+            Refusal::NoneAvailable { retry_after } => {
+                Refused::NoneAvailable { model, why: why(), retry_after: *retry_after }
+            }
+            Refusal::NeedsUnmet => Refused::NeedsUnmet { model, why: why() },
+        }
+    }
+}
+
+fn failed(scan: &Scan<'_>, attempts: Vec<(String, Failure)>) -> Refused {
+    Refused::Failed { model: scan.model.to_string(), attempts }
+}
+
+/// What is asked for by method and path.
+enum Endpoint<'a> {
+    Call(&'static str),
+    Models,
+    Model(&'a str),
+}
+
+fn endpoint(parts: &Parts) -> Result<Endpoint<'_>, Refused> {
+    const CALLS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+    let path = parts.uri.path();
+    if let Some(known) = CALLS.iter().find(|known| **known == path) {
+        let is_post = parts.method == Method::POST;
+        return if is_post {
+            Ok(Endpoint::Call(known))
+        } else {
+            Err(Refused::MethodNotAllowed { allowed: "POST" })
+        };
+    }
+    let listing = match path.strip_prefix("/v1/models") {
+        Some("" | "/") => Endpoint::Models,
+        Some(rest) if rest.starts_with('/') => Endpoint::Model(&rest[1..]),
+        _ => return Err(Refused::UnknownPath),
+    };
+    if parts.method == Method::GET {
+        Ok(listing)
+    } else {
+        Err(Refused::MethodNotAllowed { allowed: "GET" })
+    }
+}
+
+/// What a client asks of the gateway itself.
+#[derive(Clone, Copy)]
+struct Wishes {
+    deadline: Instant,
+    retry: Retry,
+}
+
+impl Wishes {
+    fn read(headers: &HeaderMap, policy: &Policy, started: Instant) -> Result<Self, Refused> {
+        if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+        {
+            return Err(Refused::ContentEncoding);
+        }
+        let mut total = policy.limits.total_timeout;
+        if let Some(value) = headers.get(&forward::TIMEOUT) {
+            let asked =
+                value.to_str().ok().and_then(forward::duration).ok_or(Refused::BadHeader {
+                    name: "x-callsheet-timeout",
+                    expected: "a positive number of seconds, or a duration such as \"800ms\"",
+                })?;
+            total = total.min(asked);
+        }
+        let retry = match headers.get(&forward::RETRY).map(HeaderValue::as_bytes) {
+            None => policy.retry,
+            Some(b"safe") => Retry::Safe,
+            Some(b"always") => Retry::Always,
+            Some(_) => {
+                return Err(Refused::BadHeader {
+                    name: "x-callsheet-retry",
+                    expected: "\"safe\" or \"always\"",
+                });
+            }
+        };
+        Ok(Self { deadline: started + total, retry })
+    }
+}
+
+/// Collects a request body under its limits.
+async fn collect<B>(
+    body: B,
+    headers: &HeaderMap,
+    policy: &Policy,
+    mut held: Held,
+) -> Result<(Bytes, Held), Refused>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Display,
+{
+    let limits = &policy.limits;
+    let too_large = || Refused::BodyTooLarge { limit: limits.body_bytes };
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let announced: usize = announced.unwrap_or(0);
+    if announced > limits.body_bytes {
+        return Err(too_large());
+    }
+    let mut body = pin!(body);
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    let collecting = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Refused::BodyCut)?.into_data() else { continue };
+            let length = first.len() + more.len() + data.len();
+            if length > limits.body_bytes {
+                return Err(too_large());
+            }
+            if !held.grow(data.len(), limits.total_body_bytes) {
+                return Err(Refused::NoMemory);
+            }
+            if first.is_empty() {
+                // Most bodies come in one piece and are not copied.
+                first = data;
+            } else {
+                more.reserve(data.len().max(announced.saturating_sub(first.len()).min(1 << 20)));
+                more.extend_from_slice(&data);
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(limits.body_timeout, collecting).await {
+        Ok(done) => done?,
+        Err(_) => return Err(Refused::BodyTimeout),
+    }
+    if more.is_empty() {
+        return Ok((first, held));
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + more.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&more);
+    Ok((whole.freeze(), held))
+}
