@@ -12,7 +12,7 @@ fn head(wire: &str) -> Result<Head, Malformed> {
 
 /// Says in a word how the body of an answer with these header lines ends.
 fn framing(status_line: &str, headers: &[&str]) -> Result<String, Malformed> {
-    let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let lines = headers.iter().flat_map(|line| [*line, "\r\n"]).collect::<String>();
     let head = head(&format!("{status_line}\r\n{lines}\r\n"))?;
     let framing = match head.framing {
         Framing::Length(length) => length.to_string(),

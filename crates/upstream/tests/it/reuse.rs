@@ -1,0 +1,291 @@
+//! Which connections carry another request.
+
+use crate::backend::{Backend, before_sent, fetch, get, patient, post, settle};
+use callsheet_upstream::{Options, SendError};
+use std::time::Duration;
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn one_connection_carries_many_requests() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let answers = [
+        OK,
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\ncontent-length: 10\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
+    ];
+    let serve = async {
+        let mut peer = backend.accept().await;
+        for answer in answers.repeat(5) {
+            peer.request().await.expect("a request on the same connection");
+            peer.send(answer).await;
+        }
+    };
+    let call = async {
+        for index in 0..answers.len() * 5 {
+            fetch(&upstream, &post(format!("{index}"))).await.unwrap();
+            assert_eq!(upstream.idle_count(), 1);
+        }
+    };
+    tokio::join!(serve, call);
+}
+
+#[tokio::test]
+async fn an_answer_to_head_leaves_the_connection_usable() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let serve = async {
+        let mut peer = backend.accept().await;
+        for _ in 0..2 {
+            let received = peer.request().await.unwrap();
+            assert!(received.head.starts_with("HEAD /x HTTP/1.1\r\nhost: test\r\n\r\n"));
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n").await;
+        }
+    };
+    let call = async {
+        for _ in 0..2 {
+            let request = callsheet_upstream::Request::new("HEAD", "/x", "test");
+            let answer = upstream.send(&request, patient()).await.unwrap();
+            assert!(answer.body.is_end());
+            assert_eq!(answer.body.exact_length(), Some(0));
+        }
+    };
+    tokio::join!(serve, call);
+}
+
+#[tokio::test]
+async fn what_may_not_be_reused_is_closed() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nmore",
+    ] {
+        let backend = Backend::start().await;
+        let upstream = backend.upstream();
+        let serve = async {
+            for _ in 0..2 {
+                let mut peer = backend.accept().await;
+                peer.request().await.unwrap();
+                peer.send(answer).await;
+                peer.closed().await;
+            }
+        };
+        let call = async {
+            for _ in 0..2 {
+                assert_eq!(fetch(&upstream, &get()).await.unwrap(), "ok");
+                assert_eq!(upstream.idle_count(), 0, "{answer:?}");
+            }
+        };
+        tokio::join!(serve, call);
+    }
+}
+
+#[tokio::test]
+async fn a_body_dropped_early_closes_its_connection() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let serve = async {
+        let mut peer = backend.accept().await;
+        peer.request().await.unwrap();
+        peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nevent\r\n").await;
+        peer.closed().await;
+    };
+    let call = async {
+        let mut answer = upstream.send(&get(), patient()).await.unwrap();
+        assert_eq!(answer.body.data().await.unwrap().unwrap(), "event");
+        drop(answer);
+        assert_eq!(upstream.idle_count(), 0);
+    };
+    tokio::join!(serve, call);
+}
+
+#[tokio::test]
+async fn cancelling_a_request_closes_its_connection() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let request = post("body");
+    let mut sending = Box::pin(upstream.send(&request, patient()));
+    let mut peer = tokio::select! {
+        outcome = &mut sending => panic!("{outcome:?}"),
+        peer = async {
+            let mut peer = backend.accept().await;
+            peer.request().await.unwrap();
+            peer
+        } => peer,
+    };
+    drop(sending);
+    peer.closed().await;
+    assert_eq!(upstream.idle_count(), 0);
+}
+
+#[tokio::test]
+async fn a_stale_connection_is_tried_once_more() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let serve = async {
+        let mut first = backend.accept().await;
+        first.request().await.unwrap();
+        first.send(OK).await;
+        // The backend closes while the second request is on its way.
+        first.request().await.unwrap();
+        drop(first);
+        let mut second = backend.accept().await;
+        assert_eq!(second.request().await.unwrap().body, b"two");
+        second.send(OK).await;
+    };
+    let call = async {
+        fetch(&upstream, &post("one")).await.unwrap();
+        assert_eq!(fetch(&upstream, &post("two")).await.unwrap(), "ok");
+    };
+    tokio::join!(serve, call);
+}
+
+#[tokio::test]
+async fn a_stale_connection_that_took_the_whole_request_may_have_served_it() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let serve = async {
+        let mut peer = backend.accept().await;
+        peer.request().await.unwrap();
+        peer.send(OK).await;
+        peer.request().await.unwrap();
+        peer.reset();
+    };
+    let call = async {
+        fetch(&upstream, &post("one")).await.unwrap();
+        let error = upstream.send(&post("two"), before_sent()).await.unwrap_err();
+        assert!(matches!(error, SendError::Closed { sent: true, .. }), "{error:?}");
+        assert!(error.may_have_been_served());
+    };
+    tokio::join!(serve, call);
+}
+
+#[tokio::test]
+async fn a_stale_connection_is_tried_once_more_where_the_request_was_cut() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let body = vec![b'x'; 10 << 20];
+    let serve = async {
+        let mut first = backend.accept().await;
+        first.request().await.unwrap();
+        first.send(OK).await;
+        first.request_head().await.unwrap();
+        first.reset();
+        let mut second = backend.accept().await;
+        assert_eq!(second.request().await.unwrap().body.len(), body.len());
+        second.send(OK).await;
+    };
+    let call = async {
+        fetch(&upstream, &post("one")).await.unwrap();
+        let answer = upstream.send(&post(body.clone()), before_sent()).await.unwrap();
+        assert_eq!(answer.status, 200);
+    };
+    tokio::join!(serve, call);
+}
+
+#[tokio::test]
+async fn a_fresh_connection_is_not_tried_again() {
+    let backend = Backend::start().await;
+    let upstream = backend.upstream();
+    let serve = async {
+        let mut peer = backend.accept().await;
+        peer.request().await.unwrap();
+    };
+    let (error, ()) =
+        tokio::join!(async { upstream.send(&get(), patient()).await.unwrap_err() }, serve);
+    assert!(matches!(error, SendError::Closed { sent: true, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_known_to_be_closed_or_dirty_is_not_used() {
+    for parting in ["close", "half-close", "reset", "bytes"] {
+        let backend = Backend::start().await;
+        let upstream = backend.upstream();
+        let request = get();
+        let (_, peer) = tokio::join!(fetch(&upstream, &request), async {
+            let mut peer = backend.accept().await;
+            peer.request().await.unwrap();
+            peer.send(OK).await;
+            peer
+        });
+        assert_eq!(upstream.idle_count(), 1);
+        let mut kept = None;
+        match parting {
+            "close" => drop(peer),
+            "reset" => peer.reset(),
+            "half-close" => kept.insert(peer).half_close().await,
+            _ => kept.insert(peer).send("HTTP/1.1 408 Request Timeout\r\n\r\n").await,
+        }
+        settle().await;
+        let serve = async {
+            let mut peer = backend.accept().await;
+            peer.request().await.unwrap();
+            peer.send(OK).await;
+        };
+        // A request that had gone out on the old connection could not be repeated.
+        let (answer, ()) = tokio::join!(upstream.send(&request, before_sent()), serve);
+        assert_eq!(answer.unwrap().status, 200, "{parting}");
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_are_bounded_and_age() {
+    async fn idle_after_three_at_once(options: Options) -> usize {
+        let backend = Backend::start().await;
+        let upstream = backend.upstream_with(options);
+        let serve = async {
+            let mut peers =
+                [backend.accept().await, backend.accept().await, backend.accept().await];
+            for peer in &mut peers {
+                peer.request().await.unwrap();
+                peer.send(OK).await;
+            }
+            peers
+        };
+        let request = get();
+        let (.., mut peers) = tokio::join!(
+            fetch(&upstream, &request),
+            fetch(&upstream, &request),
+            fetch(&upstream, &request),
+            serve
+        );
+        let idle = upstream.idle_count();
+        upstream.close_idle();
+        assert_eq!(upstream.idle_count(), 0);
+        for peer in &mut peers {
+            peer.closed().await;
+        }
+        idle
+    }
+    let options = Options::default();
+    assert_eq!(idle_after_three_at_once(options).await, 3);
+    assert_eq!(idle_after_three_at_once(Options { max_idle: 2, ..options }).await, 2);
+    assert_eq!(idle_after_three_at_once(Options { max_idle: 0, ..options }).await, 0);
+    // Each that is laid aside makes the older ones go.
+    let no_rest = Options { idle_timeout: Duration::ZERO, ..options };
+    assert_eq!(idle_after_three_at_once(no_rest).await, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_idle_for_too_long_is_not_used() {
+    let backend = Backend::start().await;
+    let upstream =
+        backend.upstream_with(Options { idle_timeout: Duration::ZERO, ..Options::default() });
+    let serve = async {
+        for _ in 0..2 {
+            let mut peer = backend.accept().await;
+            peer.request().await.unwrap();
+            peer.send(OK).await;
+        }
+    };
+    let call = async {
+        fetch(&upstream, &get()).await.unwrap();
+        fetch(&upstream, &get()).await.unwrap();
+    };
+    tokio::join!(serve, call);
+}
