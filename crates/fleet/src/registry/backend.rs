@@ -1,0 +1,429 @@
+//! One backend: what it is, and how it is doing.
+
+use crate::clock;
+use crate::eject::Ejection;
+use crate::latency::Average;
+use crate::link::Link;
+use crate::needs::Offer;
+use crate::sync::{ArcSwap, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, lock};
+use callsheet_types::{BackendType, DiscoverySource, Model};
+use crossbeam_utils::CachePadded;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A longer model id is taken, but is so unusual that the log should say so.
+const LONG_MODEL_ID: usize = 1000;
+
+/// Whether a backend may be given requests.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum BackendStatus {
+    /// It answers its probes.
+    Healthy,
+    /// It does not.
+    Unhealthy,
+    /// It has not been probed yet.
+    Unknown,
+    /// It finishes what it has and is given nothing new, until somebody says otherwise.
+    Draining,
+}
+
+impl BackendStatus {
+    fn from_u8(number: u8) -> Self {
+        match number {
+            0 => Self::Healthy,
+            1 => Self::Unhealthy,
+            3 => Self::Draining,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for BackendStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Unknown => "unknown",
+            Self::Draining => "draining",
+        })
+    }
+}
+
+/// A server that offers models. What it is does not change; how it is doing is kept in atomics, so
+/// that everybody reads it without a lock.
+pub struct Backend {
+    /// Its id, unique in a registry.
+    pub id: String,
+    /// Its name, for people.
+    pub name: String,
+    /// Where it answers.
+    pub url: String,
+    /// What kind of server it is.
+    pub backend_type: BackendType,
+    /// Under the `priority` strategy, lower is preferred.
+    pub priority: i32,
+    /// Its share under the `weighted` strategy.
+    pub weight: u32,
+    /// Where it stands.
+    pub zone: Option<String>,
+    /// The most requests that it is given at once.
+    pub max_concurrent: Option<NonZeroU32>,
+    /// How it came to be known.
+    pub discovery_source: DiscoverySource,
+    /// Whatever else is known of it.
+    pub metadata: HashMap<String, String>,
+    link: Option<Arc<Link>>,
+    models: ArcSwap<Arc<[Model]>>,
+    last_check: Mutex<LastCheck>,
+    status: AtomicU8,
+    pub(crate) ejection: Ejection,
+    /// Written with every request and therefore on cache lines of its own, apart from what every
+    /// request reads.
+    live: CachePadded<Live>,
+}
+
+struct LastCheck {
+    at: Timestamp,
+    error: Option<String>,
+}
+
+struct Live {
+    pending: AtomicU32,
+    failures_in_a_row: AtomicU32,
+    total: AtomicU64,
+    first_byte: Average,
+    first_byte_at: AtomicU64,
+    whole: Average,
+}
+
+impl Backend {
+    /// A backend of which only its description is known: status `Unknown`, priority 0, weight 1, no
+    /// limit, counters at 0. Of models with the same id the first counts.
+    pub fn new(
+        id: impl Into<String>,
+        name: impl Into<String>,
+        url: impl Into<String>,
+        backend_type: BackendType,
+        models: Vec<Model>,
+        discovery_source: DiscoverySource,
+        metadata: HashMap<String, String>,
+    ) -> Self {
+        let id = id.into();
+        let models = distinct(&id, models);
+        Self {
+            id,
+            name: name.into(),
+            url: url.into(),
+            backend_type,
+            priority: 0,
+            weight: 1,
+            zone: None,
+            max_concurrent: None,
+            discovery_source,
+            metadata,
+            link: None,
+            models: ArcSwap::new(Arc::new(models)),
+            last_check: Mutex::new(LastCheck { at: Timestamp::now(), error: None }),
+            status: AtomicU8::new(BackendStatus::Unknown as u8),
+            ejection: Ejection::new(),
+            live: CachePadded::new(Live {
+                pending: AtomicU32::new(0),
+                failures_in_a_row: AtomicU32::new(0),
+                total: AtomicU64::new(0),
+                first_byte: Average::new(),
+                first_byte_at: AtomicU64::new(0),
+                whole: Average::new(),
+            }),
+        }
+    }
+
+    /// Sets the priority; lower is preferred.
+    #[must_use]
+    pub fn with_priority(self, priority: i32) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// Sets the weight; a backend of weight 0 gets nothing while others can serve.
+    #[must_use]
+    pub fn with_weight(self, weight: u32) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// Sets where it stands.
+    #[must_use]
+    pub fn with_zone(self, zone: Option<String>) -> Self {
+        Self { zone, ..self }
+    }
+
+    /// Sets the most requests that it is given at once.
+    #[must_use]
+    pub fn with_max_concurrent(self, max_concurrent: Option<NonZeroU32>) -> Self {
+        Self { max_concurrent, ..self }
+    }
+
+    /// Sets how it is reached; without a link it can be known and not be called.
+    #[must_use]
+    pub fn with_link(self, link: Arc<Link>) -> Self {
+        Self { link: Some(link), ..self }
+    }
+
+    /// Returns how it is reached.
+    pub fn link(&self) -> Option<&Arc<Link>> {
+        self.link.as_ref()
+    }
+
+    /// Returns its status.
+    pub fn status(&self) -> BackendStatus {
+        BackendStatus::from_u8(self.status.load(Ordering::Acquire))
+    }
+
+    /// Returns its models, each id once.
+    pub fn models(&self) -> Arc<[Model]> {
+        let guard = self.models.load();
+        let models: &Arc<[Model]> = &guard;
+        Arc::clone(models)
+    }
+
+    /// Returns how many requests it has now.
+    pub fn pending_requests(&self) -> u32 {
+        self.live.pending.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many requests it was ever given.
+    pub fn total_requests(&self) -> u64 {
+        self.live.total.load(Ordering::Relaxed)
+    }
+
+    /// Returns the moving average of the time to the first byte; `None` before the first sample.
+    pub fn avg_latency_ms(&self) -> Option<u32> {
+        self.live.first_byte.rounded_ms()
+    }
+
+    /// Returns the moving average of the time to the last byte; `None` before the first sample.
+    pub fn avg_total_ms(&self) -> Option<u32> {
+        self.live.whole.rounded_ms()
+    }
+
+    /// Returns when its status was last looked at; at first, when it became known.
+    pub fn last_health_check(&self) -> Timestamp {
+        lock(&self.last_check).at
+    }
+
+    /// Returns what the last look at its status complained of.
+    pub fn last_error(&self) -> Option<String> {
+        lock(&self.last_check).error.clone()
+    }
+
+    /// Returns until when it is ejected, or `None` if it is not. A moment in the past means that it
+    /// awaits its trial, or is on trial.
+    pub fn ejected_until(&self) -> Option<Instant> {
+        self.ejection.until().map(clock::moment)
+    }
+
+    /// Returns what is known of one of its models.
+    pub(crate) fn offer(&self, model: &str) -> Option<Offer> {
+        let guard = self.models.load();
+        let models: &Arc<[Model]> = &guard;
+        models.iter().find(|offered| offered.id == model).map(Offer::from)
+    }
+
+    pub(crate) fn set_models(&self, models: Arc<[Model]>) {
+        self.models.store(Arc::new(models));
+    }
+
+    /// Sets the status if `may` allows leaving the one that it has; returns whether it did.
+    pub(crate) fn set_status(
+        &self,
+        status: BackendStatus,
+        error: Option<String>,
+        may: impl Fn(BackendStatus) -> bool,
+    ) -> bool {
+        // The lock makes status, time and error change together, and makes "unless draining" hold
+        // against somebody who drains the backend at the same moment.
+        let mut last_check = lock(&self.last_check);
+        if !may(self.status()) {
+            return false;
+        }
+        self.status.store(status as u8, Ordering::Release);
+        *last_check = LastCheck { at: Timestamp::now(), error };
+        true
+    }
+
+    /// Takes a place for one request, unless all are taken.
+    pub(crate) fn take_place(&self) -> bool {
+        let pending = &self.live.pending;
+        let Some(max) = self.max_concurrent else {
+            pending.fetch_add(1, Ordering::SeqCst);
+            return true;
+        };
+        let one_more = |now: u32| (now < max.get()).then_some(now + 1);
+        pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
+    }
+
+    /// Takes a place even beyond the limit; returns how many are taken then.
+    pub(crate) fn force_place(&self) -> u32 {
+        self.live.pending.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Frees a place; returns how many are still taken. Below 0 it cannot go: that would be a
+    /// caller's error, is logged, and changes nothing.
+    pub(crate) fn free_place(&self) -> u32 {
+        let one_less = |now: u32| now.checked_sub(1);
+        let freed = self.live.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+        freed.map_or_else(
+            |_| {
+                tracing::warn!(backend = %self.id, "a request ended that was never counted");
+                0
+            },
+            |before| before - 1,
+        )
+    }
+
+    pub(crate) fn has_place(&self) -> bool {
+        self.max_concurrent.is_none_or(|max| self.pending_requests() < max.get())
+    }
+
+    pub(crate) fn count_request(&self) {
+        self.live.total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_failure(&self) -> u32 {
+        self.live.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    pub(crate) fn forget_failures(&self) {
+        // A healthy fleet succeeds all the time; reading first spares it the write.
+        if self.live.failures_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.live.failures_in_a_row.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The time to first byte in milliseconds, and when it was last measured.
+    pub(crate) fn latency(&self) -> Option<(f64, u64)> {
+        let latency = self.live.first_byte.exact_ms()?;
+        Some((latency, self.live.first_byte_at.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn record_first_byte(&self, took: std::time::Duration, now: u64) {
+        self.live.first_byte.record(took);
+        self.live.first_byte_at.fetch_max(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn record_first_byte_ms(&self, took_ms: u32, now: u64) {
+        self.live.first_byte.record_ms(took_ms);
+        self.live.first_byte_at.fetch_max(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn record_whole(&self, took: std::time::Duration) {
+        self.live.whole.record(took);
+    }
+}
+
+/// Keeps the first model of each id.
+pub(crate) fn distinct(backend: &str, mut models: Vec<Model>) -> Arc<[Model]> {
+    let mut seen = HashSet::with_capacity(models.len());
+    let first: Vec<bool> = models.iter().map(|model| seen.insert(model.id.as_str())).collect();
+    let mut first = first.into_iter();
+    models.retain(|_| first.next().unwrap_or(false));
+    for model in &models {
+        let characters = model.id.chars().count();
+        if characters > LONG_MODEL_ID {
+            tracing::warn!(backend, characters, "a model id is unusually long");
+        }
+    }
+    models.into()
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend")
+            .field("id", &self.id)
+            .field("url", &self.url)
+            .field("status", &self.status())
+            .field("pending_requests", &self.pending_requests())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A backend at one moment, as plain data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendView {
+    /// See [`Backend::id`].
+    pub id: String,
+    /// See [`Backend::name`].
+    pub name: String,
+    /// See [`Backend::url`].
+    pub url: String,
+    /// See [`Backend::backend_type`].
+    pub backend_type: BackendType,
+    /// See [`Backend::status`].
+    pub status: BackendStatus,
+    /// See [`Backend::last_health_check`].
+    pub last_health_check: Timestamp,
+    /// See [`Backend::last_error`].
+    pub last_error: Option<String>,
+    /// See [`Backend::models`].
+    pub models: Vec<Model>,
+    /// See [`Backend::priority`].
+    pub priority: i32,
+    /// See [`Backend::weight`].
+    pub weight: u32,
+    /// See [`Backend::zone`].
+    pub zone: Option<String>,
+    /// See [`Backend::max_concurrent`].
+    pub max_concurrent: Option<NonZeroU32>,
+    /// See [`Backend::pending_requests`].
+    pub pending_requests: u32,
+    /// See [`Backend::total_requests`].
+    pub total_requests: u64,
+    /// See [`Backend::avg_latency_ms`].
+    pub avg_latency_ms: Option<u32>,
+    /// See [`Backend::avg_total_ms`].
+    pub avg_total_ms: Option<u32>,
+    /// For how much longer it is ejected: `None` if it is not, 0 if it awaits its trial.
+    pub ejected_for_ms: Option<u64>,
+    /// See [`Backend::discovery_source`].
+    pub discovery_source: DiscoverySource,
+    /// See [`Backend::metadata`].
+    pub metadata: HashMap<String, String>,
+}
+
+impl From<&Backend> for BackendView {
+    fn from(backend: &Backend) -> Self {
+        let now = Instant::now();
+        let ejected_for = backend.ejected_until().map(|until| until.saturating_duration_since(now));
+        let (last_health_check, last_error) = {
+            let last_check = lock(&backend.last_check);
+            (last_check.at, last_check.error.clone())
+        };
+        Self {
+            id: backend.id.clone(),
+            name: backend.name.clone(),
+            url: backend.url.clone(),
+            backend_type: backend.backend_type,
+            status: backend.status(),
+            last_health_check,
+            last_error,
+            models: backend.models().to_vec(),
+            priority: backend.priority,
+            weight: backend.weight,
+            zone: backend.zone.clone(),
+            max_concurrent: backend.max_concurrent,
+            pending_requests: backend.pending_requests(),
+            total_requests: backend.total_requests(),
+            avg_latency_ms: backend.avg_latency_ms(),
+            avg_total_ms: backend.avg_total_ms(),
+            ejected_for_ms: ejected_for
+                .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            discovery_source: backend.discovery_source,
+            metadata: backend.metadata.clone(),
+        }
+    }
+}
