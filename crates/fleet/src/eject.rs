@@ -173,3 +173,7 @@ fn leaves_half(snapshot: &Snapshot, backend: &Arc<Backend>) -> bool {
         ejected <= all / 2
     })
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests;

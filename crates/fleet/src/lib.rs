@@ -27,6 +27,9 @@ mod prober;
 mod queue;
 pub mod registry;
 mod shared;
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod shuttle_tests;
 mod sight;
 mod strategy;
 mod sync;

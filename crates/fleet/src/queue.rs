@@ -8,7 +8,7 @@ use crate::needs::{Needs, OwnedNeeds};
 use crate::pick::{Route, pick};
 use crate::registry::Backend;
 use crate::shared::Shared;
-use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, fence, lock};
 use crate::{UnknownCapabilities, index::Snapshot};
 use std::collections::VecDeque;
 use std::fmt;
@@ -95,9 +95,12 @@ impl Queue {
         if waiters.len() >= limit {
             return Err(QueueFull { limit });
         }
-        let number = self.joined.fetch_add(1, Ordering::SeqCst);
+        let number = self.joined.load(Ordering::SeqCst);
         waiters.push_back(Waiter { number, model, needs, place });
         self.waiting.store(waiters.len(), Ordering::SeqCst);
+        // Last: whoever sees this number must see that somebody waits. The other way round, a
+        // place is freed between the two without anybody being told.
+        self.joined.store(number + 1, Ordering::SeqCst);
         Ok((number, granted))
     }
 
@@ -147,6 +150,7 @@ impl Wait {
         let (number, granted) = shared.queue.push(limit, Arc::clone(&model), needs)?;
         let mut ticket =
             Ticket { shared: Arc::clone(&shared), number, state: State::Waiting(granted) };
+        fence(Ordering::SeqCst);
         // A place may have become free after the decision to wait and before the queue was joined;
         // who freed it saw nobody wait. From here on, whoever frees one sees this request.
         if let Route::To(in_flight) = pick(&shared, &model, &again.borrow(), Instant::now()) {
@@ -205,3 +209,7 @@ impl fmt::Debug for Ticket {
         f.debug_struct("Ticket").field("number", &self.number).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
+mod tests;

@@ -8,7 +8,7 @@ use crate::policy::Policy;
 use crate::queue::Queue;
 use crate::registry::Backend;
 use crate::sight::{Fit, standing};
-use crate::sync::{ArcSwap, Mutex};
+use crate::sync::{ArcSwap, Mutex, Ordering, fence};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,6 +50,9 @@ impl Shared {
     /// Offers what a backend has free to the requests that wait: after a change that may have made
     /// it able to serve them.
     pub(crate) fn offer(self: &Arc<Self>, backend: &Arc<Backend>) {
+        // The change comes before the look at the queue, as joining the queue comes before the look
+        // at the backend: one of the two sees the other.
+        fence(Ordering::SeqCst);
         while self.queue.waiting() > 0 && backend.take_place() {
             if !self.hand_over(backend) {
                 return self.give_back(backend);
@@ -58,11 +61,9 @@ impl Shared {
     }
 
     pub(crate) fn offer_all(self: &Arc<Self>) {
-        if self.queue.waiting() > 0 {
-            let snapshot = self.snapshot.load();
-            for backend in snapshot.all.iter() {
-                self.offer(backend);
-            }
+        let snapshot = self.snapshot.load();
+        for backend in snapshot.all.iter() {
+            self.offer(backend);
         }
     }
 

@@ -23,10 +23,7 @@ const LEAST_LATENCY_MS: f64 = 0.001;
 pub(crate) fn choose(sight: &Sight<'_>, tier: Range<usize>) -> Option<Choice> {
     match sight.policy.strategy {
         Strategy::Adaptive => adaptive(sight, tier),
-        Strategy::RoundRobin => {
-            let turn = sight.entry.cursor.fetch_add(1, Ordering::Relaxed);
-            round(&tier, turn % tier.len()).find_map(|index| sight.open(index))
-        }
+        Strategy::RoundRobin => round_robin(sight, &tier),
         // Tiers have divided the priorities already.
         Strategy::LeastPending | Strategy::Priority => least_pending(sight, tier),
         Strategy::Weighted => weighted(sight, tier),
@@ -46,12 +43,12 @@ fn adaptive(sight: &Sight<'_>, tier: Range<usize>) -> Option<Choice> {
         return Some(second);
     }
     let (a, b) = costs(sight, first.index, second.index);
-    Some(match a.total_cmp(&b) {
-        Order::Less => first,
-        Order::Greater => second,
-        Order::Equal if random_below(2) == 0 => first,
-        Order::Equal => second,
-    })
+    let keep_first = match a.total_cmp(&b) {
+        Order::Less => true,
+        Order::Greater => false,
+        Order::Equal => random_below(2) == 0,
+    };
+    Some(if keep_first { first } else { second })
 }
 
 /// Returns the costs of two candidates: latency × (requests in flight + 1).
@@ -90,6 +87,18 @@ pub(crate) fn cost_beside(sight: &Sight<'_>, index: usize, lowest_ms: Option<f64
         (_, None) => 1.0,
     };
     cost(latency, backend.pending_requests())
+}
+
+fn round_robin(sight: &Sight<'_>, tier: &Range<usize>) -> Option<Choice> {
+    let cursor = &sight.entry.cursor;
+    let turn = cursor.fetch_add(1, Ordering::Relaxed);
+    let choice = round(tier, turn % tier.len()).find_map(|index| sight.open(index));
+    if choice.is_none() {
+        // A tier that has nobody uses no turn up: otherwise the next tier would always be reached
+        // two turns later, and of two backends one would get everything.
+        cursor.fetch_sub(1, Ordering::Relaxed);
+    }
+    choice
 }
 
 fn least_pending(sight: &Sight<'_>, tier: Range<usize>) -> Option<Choice> {

@@ -13,7 +13,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(not(feature = "shuttle"))]
 mod imp {
     pub(crate) use arc_swap::ArcSwap;
-    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
     pub(crate) use std::sync::{Mutex, MutexGuard};
 
     /// Returns a random number below `end`, which is not 0.
@@ -25,7 +25,7 @@ mod imp {
 #[cfg(feature = "shuttle")]
 mod imp {
     use shuttle::rand::Rng;
-    pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+    pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
     use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use crate::link::Link;
 use crate::needs::Offer;
 use crate::sync::{ArcSwap, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use callsheet_types::{BackendType, DiscoverySource, Model};
+use callsheet_upstream::Upstream;
 use crossbeam_utils::CachePadded;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,7 @@ pub struct Backend {
     /// Whatever else is known of it.
     pub metadata: HashMap<String, String>,
     link: Option<Arc<Link>>,
+    upstream: Option<Arc<Upstream>>,
     models: ArcSwap<Arc<[Model]>>,
     last_check: Mutex<LastCheck>,
     status: AtomicU8,
@@ -129,6 +131,7 @@ impl Backend {
             discovery_source,
             metadata,
             link: None,
+            upstream: None,
             models: ArcSwap::new(Arc::new(models)),
             last_check: Mutex::new(LastCheck { at: Timestamp::now(), error: None }),
             status: AtomicU8::new(BackendStatus::Unknown as u8),
@@ -177,6 +180,17 @@ impl Backend {
     /// Returns how it is reached.
     pub fn link(&self) -> Option<&Arc<Link>> {
         self.link.as_ref()
+    }
+
+    /// Sets what its requests are sent through. The fleet only keeps it.
+    #[must_use]
+    pub fn with_upstream(self, upstream: Arc<Upstream>) -> Self {
+        Self { upstream: Some(upstream), ..self }
+    }
+
+    /// Returns what its requests are sent through.
+    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
+        self.upstream.as_ref()
     }
 
     /// Returns its status.

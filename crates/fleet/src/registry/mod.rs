@@ -2,7 +2,8 @@
 
 mod backend;
 mod error;
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
+#[cfg(not(feature = "shuttle"))]
 mod tests;
 
 pub(crate) use backend::distinct;

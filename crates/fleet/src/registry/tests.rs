@@ -565,7 +565,7 @@ enum Step {
     Strategy(usize),
 }
 
-fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let id = 0..6_u8;
     let list = || proptest::collection::vec(0..12_u8, 0..6);
     let step = prop_oneof![
@@ -582,7 +582,7 @@ fn steps() -> impl proptest::strategy::Strategy<Value = Vec<Step>> {
 fn numbered(id: u8, list: &[u8]) -> Backend {
     let made = backend(&format!("b{id}"), &[]);
     let made = made.with_priority(i32::from(id % 3)).with_weight(u32::from(id));
-    let made = made.with_zone((id % 2 == 0).then(|| "here".to_owned()));
+    let made = made.with_zone(id.is_multiple_of(2).then(|| "here".to_owned()));
     made.set_models(distinct("", numbered_models(list)));
     made
 }
@@ -686,10 +686,9 @@ fn watched(body: impl FnOnce() + Send + 'static) {
         done.send(()).ok();
     });
     match finished.recv_timeout(Duration::from_mins(1)) {
-        Ok(()) => {}
         Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("blocked for a minute"),
-        // It panicked; join says how.
-        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {}
+        // Done, or it panicked; join says how.
+        Ok(()) | Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {}
     }
     worker.join().unwrap();
 }
