@@ -38,17 +38,23 @@ impl ReadBuffer {
     /// allocation.
     pub(crate) fn make_room(&mut self) -> usize {
         let room = self.bytes.capacity() - self.bytes.len();
-        if room >= self.read_size / 4 {
+        if room >= self.read_size / 2 {
             return room;
         }
+        self.refill();
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// Makes as much room as one read may fill, in the same memory if nobody else refers to it any
+    /// more: that is so when a new answer begins, and then one read takes in a usual answer whole.
+    pub(crate) fn refill(&mut self) {
         if self.bytes.is_empty() && self.allocated > self.read_size {
             self.bytes = BytesMut::new();
             self.allocated = 0;
         }
-        let wanted = self.read_size.saturating_sub(self.bytes.len()).max(self.read_size / 4);
+        let wanted = self.read_size.saturating_sub(self.bytes.len()).max(self.read_size / 2);
         self.bytes.reserve(wanted);
         self.allocated = self.allocated.max(self.bytes.capacity());
-        self.bytes.capacity() - self.bytes.len()
     }
 
     /// Learns from a read of `length` bytes into `room`.

@@ -58,6 +58,7 @@ pub(crate) async fn exchange(
     request: &Request,
     max_head_bytes: usize,
 ) -> Result<Exchanged, Failure> {
+    connection.buffer.refill();
     let mut head_end = HeadEnd::new();
     let mut talk = Talk {
         outgoing: Outgoing { rest: request.wire(&mut head_end), flushed: false },
