@@ -104,11 +104,15 @@ mod tests {
 
     #[test]
     fn each_kind_of_list_is_read_and_silence_stays_unknown() {
-        let ollama = models(BackendType::Ollama, br#"{"models":[{"name":"llama3:8b","size":1}]}"#).unwrap();
+        let ollama =
+            models(BackendType::Ollama, br#"{"models":[{"name":"llama3:8b","size":1}]}"#).unwrap();
         assert_eq!(ollama, [Model::new("llama3:8b")]);
-        let plain = models(BackendType::OpenAI, br#"{"object":"list","data":[{"id":"gpt-vision-tools"}]}"#).unwrap();
+        let plain =
+            models(BackendType::OpenAI, br#"{"object":"list","data":[{"id":"gpt-vision-tools"}]}"#)
+                .unwrap();
         assert_eq!(plain, [Model::new("gpt-vision-tools")]);
-        let vllm = models(BackendType::VLLM, br#"{"data":[{"id":"q","max_model_len":32768}]}"#).unwrap();
+        let vllm =
+            models(BackendType::VLLM, br#"{"data":[{"id":"q","max_model_len":32768}]}"#).unwrap();
         assert_eq!(vllm[0].context_length, Some(32768));
         let router = models(
             BackendType::Generic,
@@ -131,10 +135,13 @@ mod tests {
 
     #[test]
     fn odd_values_count_as_not_said_and_garbage_as_garbage() {
-        let odd = br#"{"data":[{"id":"a","max_model_len":"big","context_length":-1,"architecture":7}]}"#;
+        let odd =
+            br#"{"data":[{"id":"a","max_model_len":"big","context_length":-1,"architecture":7}]}"#;
         assert_eq!(models(BackendType::Generic, odd).unwrap(), [Model::new("a")]);
         assert_eq!(models(BackendType::Generic, br#"{"data":[]}"#).unwrap(), []);
-        for garbage in ["", "<html>", "[]", "{}", r#"{"data":[{"name":"no id"}]}"#, r#"{"data":{}}"#] {
+        for garbage in
+            ["", "<html>", "[]", "{}", r#"{"data":[{"name":"no id"}]}"#, r#"{"data":{}}"#]
+        {
             assert!(models(BackendType::Generic, garbage.as_bytes()).is_err(), "{garbage}");
         }
     }

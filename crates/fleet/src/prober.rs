@@ -176,7 +176,9 @@ async fn ask(backend: &Backend, fixed_models: bool, by: Instant) -> Answered {
             (Question::Health, 200..=299) => is_ready = true,
             // Some builds have no such endpoint; their list of models decides.
             (Question::Health, 404) => {}
-            (Question::Health, _) => return Answered::down(format!("its /health answers {status}")),
+            (Question::Health, _) => {
+                return Answered::down(format!("its /health answers {status}"));
+            }
             (Question::Models, 200..=299) if fixed_models => return Answered::up(None),
             (Question::Models, 200..=299) => {
                 return match probe::models(backend.backend_type, &body) {
@@ -188,7 +190,9 @@ async fn ask(backend: &Backend, fixed_models: bool, by: Instant) -> Answered {
                 };
             }
             (Question::Models, 401 | 403) => {
-                return Answered::down(format!("it refuses the key that is held for it ({status})"));
+                return Answered::down(format!(
+                    "it refuses the key that is held for it ({status})"
+                ));
             }
             // It is there, and its models are known without a list.
             (Question::Models, 404 | 405) if fixed_models || is_ready => return Answered::up(None),

@@ -175,6 +175,7 @@ impl Drop for Call {
                 serving.meters.count(outcome);
                 serving.meters.total.observe(total.as_secs_f64());
             }
+            None if outcome == "ok" => self.gateway.meters.pair("", "").count("ok"),
             None => self.gateway.meters.refused(detail, total),
         }
         self.gateway.journal.write(&Line {

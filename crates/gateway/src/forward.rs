@@ -23,17 +23,14 @@ pub(crate) fn request(
 ) -> Request {
     let mut request = link.request("POST", endpoint);
     let named = headers.get(header::CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let mut has_type = false;
     for (name, value) in headers {
         if stays_here(name.as_str()) || names(named, name.as_str()) {
             continue;
         }
-        has_type |= name == header::CONTENT_TYPE;
         request.header(name.as_str(), value.as_bytes());
     }
-    if !has_type {
-        request.header("content-type", b"application/json");
-    }
+    // Whatever the client called its body, it has been read as JSON.
+    request.header("content-type", b"application/json");
     // A compressed stream could not be forwarded event by event.
     request.header("accept-encoding", b"identity");
     request.header(REQUEST_ID.as_str(), request_id.as_bytes());
@@ -48,6 +45,7 @@ fn stays_here(name: &str) -> bool {
         name,
         "host"
             | "content-length"
+            | "content-type"
             | "transfer-encoding"
             | "connection"
             | "keep-alive"
@@ -150,7 +148,7 @@ mod tests {
         };
         assert_eq!(read("7"), Some(Duration::from_secs(7)));
         assert_eq!(read("99999999"), Some(Duration::from_secs(86_400)));
-        assert!(read("Fri, 31 Dec 2999 23:59:59 GMT").unwrap() > Duration::from_secs(1 << 30));
+        assert!(read("Tue, 31 Dec 2999 23:59:59 GMT").unwrap() > Duration::from_secs(1 << 30));
         assert_eq!(read("Fri, 31 Dec 1999 23:59:59 GMT"), None);
         assert_eq!(read("tomorrow"), None);
     }

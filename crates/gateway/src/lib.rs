@@ -27,4 +27,4 @@ pub use budget::RetryAllowance;
 pub use gateway::Gateway;
 pub use journal::{Journal, LogFormat};
 pub use policy::{Limits, Policy, Retry};
-pub use resolve::{Target, resolve};
+pub use resolve::{Target, chain};

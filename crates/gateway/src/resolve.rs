@@ -16,7 +16,7 @@ pub struct Target<'a> {
 /// Resolves a name: an alias, then `backend:id`, then an id as a backend lists it.
 ///
 /// Aliases lead on to aliases; a circle, which no checked config has, ends where it began.
-pub fn resolve<'a>(name: &'a str, policy: &'a Policy, fleet: &Registry) -> Target<'a> {
+pub(crate) fn resolve<'a>(name: &'a str, policy: &'a Policy, fleet: &Registry) -> Target<'a> {
     let mut name = name;
     for _ in 0..=policy.aliases.len() {
         match policy.aliases.get(name) {
@@ -35,7 +35,7 @@ pub fn resolve<'a>(name: &'a str, policy: &'a Policy, fleet: &Registry) -> Targe
 
 /// Returns what to try for a name, in order: what it resolves to, then its fallbacks. A fallback's
 /// own fallbacks are not followed.
-pub(crate) fn chain<'a>(
+pub fn chain<'a>(
     name: &'a str,
     policy: &'a Policy,
     fleet: &Registry,

@@ -305,7 +305,7 @@ mod tests {
             (
                 r#" {"x":{"model":"no"}, "model" :  "qwen/qwen3-8b" , "y":[1]}"#,
                 "qwen/qwen3-8b",
-                34..49,
+                33..48,
             ),
             (r#"{"model":"a\u0062\"c"}"#, "ab\"c", 9..21),
             (r#"{"mod\u0065l":"a"}"#, "a", 14..17),

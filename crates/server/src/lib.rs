@@ -1,1 +1,26 @@
-//! server
+//! Composes the daemon: configuration, the fleet and its prober, the gateway, the admin API,
+//! guards, metrics, and the sockets in front of them.
+//!
+//! What can be asked for is in [`App`], which knows no socket, so that the command line can use the
+//! same router in its own process. The crate must never print, and never decide what belongs to the
+//! fleet or the gateway. Start with [`App`], then `front.rs`, where a request comes in.
+
+mod api;
+mod app;
+pub mod config;
+mod daemon;
+mod data_dir;
+mod demo;
+mod front;
+mod guard;
+mod local;
+mod metrics;
+mod state;
+
+pub use api::{ApiError, RouteReport, RouteStep};
+pub use app::{App, ChangeError, StartError, read_secret};
+pub use config::{Config, ConfigError};
+pub use daemon::{Daemon, DaemonError};
+pub use data_dir::{DataDir, DataDirError, Running};
+pub use local::{LocalApi, LocalError};
+pub use state::StateError;

@@ -7,7 +7,6 @@ use crate::link::Link;
 use crate::needs::Offer;
 use crate::sync::{ArcSwap, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use callsheet_types::{BackendType, DiscoverySource, Model};
-use callsheet_upstream::Upstream;
 use crossbeam_utils::CachePadded;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -81,7 +80,6 @@ pub struct Backend {
     /// Whatever else is known of it.
     pub metadata: HashMap<String, String>,
     link: Option<Arc<Link>>,
-    upstream: Option<Arc<Upstream>>,
     models: ArcSwap<Arc<[Model]>>,
     last_check: Mutex<LastCheck>,
     status: AtomicU8,
@@ -131,7 +129,6 @@ impl Backend {
             discovery_source,
             metadata,
             link: None,
-            upstream: None,
             models: ArcSwap::new(Arc::new(models)),
             last_check: Mutex::new(LastCheck { at: Timestamp::now(), error: None }),
             status: AtomicU8::new(BackendStatus::Unknown as u8),
@@ -180,17 +177,6 @@ impl Backend {
     /// Returns how it is reached.
     pub fn link(&self) -> Option<&Arc<Link>> {
         self.link.as_ref()
-    }
-
-    /// Sets what its requests are sent through. The fleet only keeps it.
-    #[must_use]
-    pub fn with_upstream(self, upstream: Arc<Upstream>) -> Self {
-        Self { upstream: Some(upstream), ..self }
-    }
-
-    /// Returns what its requests are sent through.
-    pub fn upstream(&self) -> Option<&Arc<Upstream>> {
-        self.upstream.as_ref()
     }
 
     /// Returns its status.

@@ -1,0 +1,147 @@
+//! The API, wherever it is: the daemon's, or that of the same router in this process.
+
+use crate::{context::Context, failure::Failure};
+use anyhow::{Context as _, anyhow};
+use bytes::Bytes;
+use callsheet_fleet::Link;
+use callsheet_server::{App, Config, DataDir, LocalApi, read_secret};
+use callsheet_types::{BackendType, BackendUrl, Secret, SecretSource};
+use callsheet_upstream::{Deadlines, Options, Replay};
+use http::Method;
+use serde::{Deserialize, de::DeserializeOwned};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Something that answers the API.
+pub(crate) enum Api {
+    /// A daemon.
+    Remote { link: Box<Link>, url: BackendUrl },
+    /// The router in this process, which owns the data directory for so long.
+    Local { api: LocalApi, _data_dir: DataDir },
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const MOST_ANSWER_BYTES: usize = 256 << 20;
+
+/// The token that the command line shows where no config names another.
+const TOKEN_VARIABLE: &str = "CALLSHEET_ADMIN_TOKEN";
+
+impl Api {
+    /// Finds the API that a command should speak to.
+    pub(crate) async fn find(context: &Context) -> Result<Self, Failure> {
+        if let Some(url) = &context.global.server {
+            // Another machine's daemon has a configuration of its own; this one's may not even be.
+            let token = context.config(None).ok().and_then(|config| token(&config));
+            return Self::remote(url.clone(), token);
+        }
+        let config = context.config(None)?;
+        if let Some(running) = DataDir::running(&context.data_dir) {
+            if context.global.offline {
+                return Err(Failure::new(anyhow!("a daemon runs on the data directory {}, and --offline opens no connection to it", context.data_dir.display()))
+                    .hint("leave out --offline, or stop the daemon"));
+            }
+            let url = BackendUrl::new(&running.url)?;
+            return Self::remote(url, token(&config));
+        }
+        let data_dir = DataDir::take(&context.data_dir)?;
+        let app = Arc::new(App::new(config, data_dir.path(), Vec::new())?);
+        if !context.global.offline {
+            app.start_probing();
+            app.wait_until_ready().await;
+        }
+        Ok(Self::Local { api: LocalApi::new(app), _data_dir: data_dir })
+    }
+
+    fn remote(url: BackendUrl, token: Option<Secret>) -> Result<Self, Failure> {
+        let link = Link::new(url.clone(), BackendType::Generic, token, Options::default())?;
+        Ok(Self::Remote { link: Box::new(link), url })
+    }
+
+    /// Sends a request and returns the body of a good answer; a refusal becomes a failure.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl serde::Serialize>,
+    ) -> Result<T, Failure> {
+        let body = match body {
+            Some(body) => serde_json::to_vec(body)?.into(),
+            None => Bytes::new(),
+        };
+        let (status, answer) = match self {
+            Self::Remote { link, url } => remote(link, url, method, path, body).await?,
+            Self::Local { api, .. } => api.send(method, path, body).await?,
+        };
+        if !(200..300).contains(&status) {
+            return Err(refusal(status, &answer));
+        }
+        let read = serde_json::from_slice(&answer)
+            .context("the daemon's answer cannot be read; is it of another version?");
+        read.map_err(Failure::new)
+    }
+}
+
+async fn remote(
+    link: &Link,
+    url: &BackendUrl,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Result<(u16, Bytes), Failure> {
+    let mut request = link.root_request(method.as_str(), path);
+    if !body.is_empty() {
+        request.header("content-type", b"application/json");
+        request.body([body, Bytes::new(), Bytes::new()]);
+    }
+    let deadlines = Deadlines { head: Instant::now() + PATIENCE, replay: Replay::BeforeSent };
+    let answer = link.upstream().send(&request, deadlines).await;
+    let answer = answer.with_context(|| format!("the daemon at {url} cannot be asked"));
+    let answer = answer
+        .map_err(|error| Failure::new(error).hint("is it running? `callsheet serve` starts one"))?;
+    let status = answer.status.as_u16();
+    let body = tokio::time::timeout(PATIENCE, answer.body.collect(MOST_ANSWER_BYTES)).await??;
+    Ok((status, body))
+}
+
+fn refusal(status: u16, body: &[u8]) -> Failure {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: Said,
+    }
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+        hint: Option<String>,
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(Refusal { error }) => {
+            let failure = Failure::new(anyhow!(error.message));
+            match error.hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+        Err(_) => Failure::new(anyhow!("the server answered {status}, not as Callsheet does"))
+            .hint("is --server the address of a Callsheet daemon?"),
+    }
+}
+
+fn token(config: &Config) -> Option<Secret> {
+    let source =
+        config.server.admin_token().unwrap_or_else(|| SecretSource::Env(TOKEN_VARIABLE.to_owned()));
+    read_secret(source).ok()
+}
+
+/// Writes a text so that it can stand in a path or a query.
+pub(crate) fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

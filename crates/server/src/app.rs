@@ -1,0 +1,440 @@
+//! Everything that the daemon is, apart from its sockets.
+
+use crate::{
+    Config,
+    guard::Guard,
+    state::{State, StateError},
+};
+use arc_swap::ArcSwap;
+use callsheet_fleet::{
+    HealthPolicy, Link, Prober,
+    registry::{Backend, BackendStatus, BackendView, DiscoverySource, Registry, RegistryError},
+};
+use callsheet_gateway::{Gateway, Journal};
+use callsheet_types::{BackendName, BackendSpec, Model, Secret, SecretError, SecretSource};
+use callsheet_upstream::TlsError;
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// The composed daemon.
+pub struct App {
+    /// The live backends.
+    pub fleet: Arc<Registry>,
+    /// The data plane.
+    pub gateway: Arc<Gateway>,
+    /// The access log.
+    pub journal: Arc<Journal>,
+    pub(crate) guard: ArcSwap<Guard>,
+    prober: Prober,
+    is_ready: AtomicBool,
+    /// Changes take turns: this is what they change, and the order in which they do it.
+    owned: Mutex<Owned>,
+}
+
+struct Owned {
+    config: Config,
+    state: State,
+    /// The backends of the config file, and built-in ones.
+    fixed: HashSet<BackendName>,
+}
+
+/// A daemon that cannot start, or a configuration that it cannot take.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A backend's key, or the admin token, is not to be had.
+    #[error("`{key}`")]
+    Secret {
+        /// The key of the configuration that names it.
+        key: String,
+        /// Why not.
+        #[source]
+        cause: SecretError,
+    },
+    /// A backend's TLS cannot be set up.
+    #[error("the backend {name}")]
+    Tls {
+        /// The backend.
+        name: BackendName,
+        /// Why not.
+        #[source]
+        cause: TlsError,
+    },
+    /// The state file cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Two metrics of one name, which is a fault of the program.
+    #[error("metrics cannot be set up")]
+    Metrics(#[from] prometheus::Error),
+    /// Two backends of one name; a checked configuration has none.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// A change to the backends that is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is one of this name.
+    #[error("there is a backend named {0} already")]
+    Exists(BackendName),
+    /// The name belongs to the config file.
+    #[error("the backend {0} stands in the config file")]
+    Configured(BackendName),
+    /// There is none of this name.
+    #[error("there is no backend named {0:?}")]
+    NotFound(String),
+    /// Its description cannot be used.
+    #[error("the backend cannot be used")]
+    Unusable(#[source] StartError),
+    /// It could not be saved, and so was not done.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// How long adding a backend waits for its first probe, so that its status can be told.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Composes a daemon from a checked configuration and the state in its data directory.
+    /// `built_in` backends are there without being configured.
+    ///
+    /// Must run inside a tokio runtime; probing starts with [`App::start_probing`].
+    pub fn new(
+        config: Config,
+        data_dir: &Path,
+        built_in: Vec<BackendSpec>,
+    ) -> Result<Self, StartError> {
+        let state = State::read(data_dir)?;
+        let fleet = Arc::new(Registry::with_policy(config.fleet_policy()));
+        let journal = Arc::new(Journal::new(config.log.requests.then_some(config.log.format)));
+        let gateway =
+            Gateway::new(Arc::clone(&fleet), config.gateway_policy(), Arc::clone(&journal))?;
+        let guard = guard(&config)?;
+
+        let mut specs: Vec<(&BackendSpec, DiscoverySource)> = Vec::new();
+        specs.extend(config.backends.iter().map(|spec| (spec, DiscoverySource::Static)));
+        for spec in &built_in {
+            if config.backends.iter().all(|other| other.name != spec.name) {
+                specs.push((spec, DiscoverySource::Static));
+            }
+        }
+        let fixed: HashSet<BackendName> = specs.iter().map(|(spec, _)| spec.name.clone()).collect();
+        for spec in &state.saved().backends {
+            if fixed.contains(&spec.name) {
+                tracing::warn!(backend = %spec.name, "the config file has a backend of this name too, which goes first");
+            } else {
+                specs.push((spec, DiscoverySource::Manual));
+            }
+        }
+        let mut backends = Vec::new();
+        for (i, (spec, source)) in specs.iter().enumerate() {
+            backends.push(backend(spec, *source, &config, &format!("backends[{i}]"))?);
+        }
+        fleet.add_backends(backends)?;
+        for name in &state.saved().draining {
+            // One that is gone is not drained any more.
+            let _ = fleet.update_status(name.as_str(), BackendStatus::Draining, None);
+        }
+        let prober = Prober::new(Arc::clone(&fleet), health_policy(&config));
+        Ok(Self {
+            prober,
+            gateway: Arc::new(gateway),
+            fleet,
+            journal,
+            guard: ArcSwap::from_pointee(guard),
+            is_ready: AtomicBool::new(false),
+            owned: Mutex::new(Owned { config, state, fixed }),
+        })
+    }
+
+    /// Begins to probe every backend.
+    pub fn start_probing(&self) {
+        for backend in &*self.fleet.get_all_backends() {
+            self.watch(backend);
+        }
+    }
+
+    /// Returns when every backend has been probed once; the daemon is ready from then on.
+    pub async fn wait_until_ready(&self) {
+        self.prober.all_probed().await;
+        self.is_ready.store(true, Ordering::Release);
+    }
+
+    /// Returns whether every backend has been probed once.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+
+    /// Returns the configuration in force.
+    pub fn config(&self) -> Config {
+        self.owned().config.clone()
+    }
+
+    /// Adds a backend: saved first, then in service. Does disk I/O.
+    pub fn add_backend(
+        &self,
+        spec: &BackendSpec,
+        dry_run: bool,
+    ) -> Result<BackendView, ChangeError> {
+        let mut owned = self.owned();
+        if owned.fixed.contains(&spec.name) {
+            return Err(ChangeError::Configured(spec.name.clone()));
+        }
+        if self.fleet.get_backend(spec.name.as_str()).is_some() {
+            return Err(ChangeError::Exists(spec.name.clone()));
+        }
+        let new = backend(spec, DiscoverySource::Manual, &owned.config, "the new backend")
+            .map_err(ChangeError::Unusable)?;
+        if dry_run {
+            return Ok(BackendView::from(&new));
+        }
+        owned.state.change(|saved| {
+            saved.backends.retain(|other| other.name != spec.name);
+            saved.backends.push(spec.clone());
+        })?;
+        let exists = |_: RegistryError| ChangeError::Exists(spec.name.clone());
+        let added = self.fleet.add_backend(new).map_err(exists)?;
+        self.watch(&added);
+        tracing::info!(backend = %spec.name, url = %spec.url, "backend added");
+        Ok(BackendView::from(&*added))
+    }
+
+    /// Waits a moment for a backend's first probe and returns what is known then.
+    pub async fn first_look(&self, name: &str) -> Option<BackendView> {
+        let _ = tokio::time::timeout(FIRST_LOOK, self.prober.probed(name)).await;
+        self.fleet.get_backend(name).map(|backend| BackendView::from(&*backend))
+    }
+
+    /// Removes a backend that was added. What it has in flight runs on. Does disk I/O.
+    pub fn remove_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
+        let mut owned = self.owned();
+        let backend = self.known(name)?;
+        if let Some(name) = owned.fixed.get(&backend_name(&backend)?) {
+            return Err(ChangeError::Configured(name.clone()));
+        }
+        if !dry_run {
+            owned.state.change(|saved| {
+                saved.backends.retain(|spec| spec.name.as_str() != name);
+                saved.draining.retain(|draining| draining.as_str() != name);
+            })?;
+            self.forget(&backend);
+            tracing::info!(backend = name, "backend removed");
+        }
+        Ok(BackendView::from(&*backend))
+    }
+
+    /// Lets a backend finish what it has and gives it nothing new, across restarts. Does disk I/O.
+    pub fn drain_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
+        let mut owned = self.owned();
+        let backend = self.known(name)?;
+        let key = backend_name(&backend)?;
+        if !dry_run {
+            owned.state.change(|saved| {
+                saved.draining.insert(key);
+            })?;
+            self.set_status(name, BackendStatus::Draining)?;
+            tracing::info!(backend = name, "backend is draining");
+        }
+        Ok(BackendView::from(&*backend))
+    }
+
+    /// Takes a draining backend back; its next probe, which is made at once, says how it is. Does
+    /// disk I/O.
+    pub fn resume_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
+        let mut owned = self.owned();
+        let backend = self.known(name)?;
+        if !dry_run {
+            owned
+                .state
+                .change(|saved| saved.draining.retain(|draining| draining.as_str() != name))?;
+            if backend.status() == BackendStatus::Draining {
+                self.set_status(name, BackendStatus::Unknown)?;
+                self.watch(&backend);
+                tracing::info!(backend = name, "backend is resumed");
+            }
+        }
+        Ok(BackendView::from(&*backend))
+    }
+
+    /// Takes a new configuration, all of it or none. Returns the keys whose change needs a restart.
+    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
+        let mut owned = self.owned();
+        let guard = guard(&config)?;
+        let same_links = config.connection_options() == owned.config.connection_options();
+        let old: HashMap<&BackendName, &BackendSpec> =
+            owned.config.backends.iter().map(|spec| (&spec.name, spec)).collect();
+        let mut gone: Vec<BackendName> = Vec::new();
+        let mut come = Vec::new();
+        for (i, spec) in config.backends.iter().enumerate() {
+            let is_same = same_links && old.get(&spec.name).is_some_and(|old| *old == spec);
+            if !is_same {
+                come.push(backend(
+                    spec,
+                    DiscoverySource::Static,
+                    &config,
+                    &format!("backends[{i}]"),
+                )?);
+            }
+        }
+        gone.extend(
+            old.keys()
+                .filter(|name| config.backends.iter().all(|s| s.name != ***name))
+                .map(|name| (*name).clone()),
+        );
+        drop(old);
+
+        // Nothing below can fail: what could has been made above.
+        self.fleet.set_policy(config.fleet_policy());
+        self.gateway.set_policy(config.gateway_policy());
+        self.guard.store(Arc::new(guard));
+        for name in &gone {
+            owned.fixed.remove(name);
+            if let Some(backend) = self.fleet.get_backend(name.as_str()) {
+                self.forget(&backend);
+            }
+        }
+        for new in come {
+            if let Some(old) = self.fleet.get_backend(&new.id) {
+                self.forget(&old);
+            }
+            if let Ok(name) = BackendName::new(&new.id) {
+                owned.fixed.insert(name);
+            }
+            let is_draining =
+                owned.state.saved().draining.iter().any(|name| name.as_str() == new.id);
+            if let Ok(added) = self.fleet.add_backend(new) {
+                if is_draining {
+                    let _ = self.fleet.update_status(&added.id, BackendStatus::Draining, None);
+                }
+                self.watch(&added);
+            }
+        }
+        self.prober.set_policy(health_policy(&config));
+        let mut restart = Vec::new();
+        if config.server.listen != owned.config.server.listen {
+            restart.push("server.listen");
+        }
+        if config.log != owned.config.log {
+            restart.push("log");
+        }
+        let (new, now) = (&config.limits, &owned.config.limits);
+        if (new.header_bytes, new.header_timeout, new.send_timeout)
+            != (now.header_bytes, now.header_timeout, now.send_timeout)
+        {
+            restart.push("limits.header_bytes, header_timeout, send_timeout");
+        }
+        owned.config = config;
+        Ok(restart)
+    }
+
+    fn watch(&self, backend: &Arc<Backend>) {
+        self.prober.watch(backend, backend.metadata.contains_key(DECLARED_MODELS));
+    }
+
+    fn forget(&self, backend: &Arc<Backend>) {
+        self.prober.forget(&backend.id);
+        // Somebody else may have removed it; then it is gone all the same.
+        let _ = self.fleet.remove_backend(&backend.id);
+        self.gateway.forget_backend(&backend.id);
+        if let Some(link) = backend.link() {
+            link.upstream().close_idle();
+        }
+    }
+
+    fn set_status(&self, name: &str, status: BackendStatus) -> Result<(), ChangeError> {
+        let not_found = |_| ChangeError::NotFound(name.to_owned());
+        self.fleet.update_status(name, status, None).map_err(not_found)
+    }
+
+    fn known(&self, name: &str) -> Result<Arc<Backend>, ChangeError> {
+        self.fleet.get_backend(name).ok_or_else(|| ChangeError::NotFound(name.to_owned()))
+    }
+
+    fn owned(&self) -> MutexGuard<'_, Owned> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn backend_name(backend: &Backend) -> Result<BackendName, ChangeError> {
+    BackendName::new(&backend.id).map_err(|error| ChangeError::NotFound(error.0))
+}
+
+/// Stands in the metadata of a backend whose models were declared, and are not taken from its list.
+const DECLARED_MODELS: &str = "declared_models";
+
+fn backend(
+    spec: &BackendSpec,
+    source: DiscoverySource,
+    config: &Config,
+    key: &str,
+) -> Result<Backend, StartError> {
+    let api_key = secret(spec.key_source(), &format!("{key}.api_key"))?;
+    let link = Link::new(spec.url.clone(), spec.backend_type, api_key, config.connection_options())
+        .map_err(|cause| StartError::Tls { name: spec.name.clone(), cause })?;
+    let models: Option<Vec<Model>> =
+        spec.models.clone().map(|models| models.into_iter().map(Model::from).collect());
+    let metadata = match &models {
+        Some(_) => HashMap::from([(DECLARED_MODELS.to_owned(), "true".to_owned())]),
+        None => HashMap::new(),
+    };
+    let backend = Backend::new(
+        spec.name.as_str(),
+        spec.name.as_str(),
+        spec.url.to_string(),
+        spec.backend_type,
+        models.unwrap_or_default(),
+        source,
+        metadata,
+    );
+    Ok(backend
+        .with_priority(spec.priority)
+        .with_weight(spec.weight)
+        .with_zone(spec.zone.clone())
+        .with_max_concurrent(spec.max_concurrent)
+        .with_link(Arc::new(link)))
+}
+
+fn guard(config: &Config) -> Result<Guard, StartError> {
+    let server = &config.server;
+    let token = secret(server.admin_token(), "server.admin_token")?;
+    Ok(Guard::new(server.allowed_hosts.clone(), server.allowed_origins.clone(), token))
+}
+
+fn secret(source: Option<SecretSource>, key: &str) -> Result<Option<Secret>, StartError> {
+    let Some(source) = source else { return Ok(None) };
+    let kind = match source {
+        SecretSource::Env(_) => "env",
+        SecretSource::File(_) => "file",
+    };
+    let read = read_secret(source);
+    read.map(Some).map_err(|cause| StartError::Secret { key: format!("{key}_{kind}"), cause })
+}
+
+/// Reads a secret from where it is kept.
+pub fn read_secret(source: SecretSource) -> Result<Secret, SecretError> {
+    match source {
+        SecretSource::Env(name) => match std::env::var(&name) {
+            Ok(text) => Secret::new(&text, &format!("the environment variable {name}")),
+            Err(_) => Err(SecretError::Unset(name)),
+        },
+        SecretSource::File(path) => match std::fs::read_to_string(&path) {
+            Ok(text) => Secret::new(&text, &format!("the file {}", path.display())),
+            Err(cause) => Err(SecretError::Unreadable { path, cause }),
+        },
+    }
+}
+
+fn health_policy(config: &Config) -> HealthPolicy {
+    HealthPolicy {
+        interval: config.health.interval.0,
+        timeout: config.health.timeout.0,
+        failure_threshold: config.health.failure_threshold,
+        recovery_threshold: config.health.recovery_threshold,
+    }
+}

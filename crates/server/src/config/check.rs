@@ -1,0 +1,199 @@
+//! What a well-formed configuration must still not say.
+
+use super::Config;
+use std::collections::{HashMap, HashSet};
+
+/// A value that makes no sense.
+pub(super) struct Fault {
+    pub(super) key: String,
+    pub(super) problem: String,
+    pub(super) expected: String,
+}
+
+impl Fault {
+    fn new(
+        key: impl Into<String>,
+        problem: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self { key: key.into(), problem: problem.into(), expected: expected.into() }
+    }
+}
+
+impl Config {
+    /// Returns the first fault.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        self.check_server()?;
+        self.check_backends()?;
+        self.check_names()?;
+        self.check_numbers()
+    }
+
+    fn check_server(&self) -> Result<(), Fault> {
+        let server = &self.server;
+        if server.admin_token_env.is_some() && server.admin_token_file.is_some() {
+            return Err(Fault::new(
+                "server.admin_token_file",
+                "stands beside `admin_token_env`",
+                "one of the two",
+            ));
+        }
+        let is_open = server.admin_token().is_none() && !server.allow_unauthenticated;
+        if is_open && !server.listen.ip().is_loopback() {
+            return Err(Fault::new(
+                "server.listen",
+                format!("is {}, which others can reach, and no admin token is set", server.listen),
+                "a loopback address such as 127.0.0.1:7117, or `admin_token_env`, or `allow_unauthenticated = true`",
+            ));
+        }
+        for (i, host) in server.allowed_hosts.iter().enumerate() {
+            let is_name = !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+            if !is_name {
+                return Err(Fault::new(
+                    format!("server.allowed_hosts[{i}]"),
+                    format!("is {host:?}"),
+                    "a host name without scheme or port, such as \"gpu-box.lan\"",
+                ));
+            }
+        }
+        for (i, origin) in server.allowed_origins.iter().enumerate() {
+            let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            if !host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '@', ' '])) {
+                return Err(Fault::new(
+                    format!("server.allowed_origins[{i}]"),
+                    format!("is {origin:?}"),
+                    "scheme, host and perhaps port, such as \"https://chat.example.com\"",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_backends(&self) -> Result<(), Fault> {
+        let mut names = HashSet::new();
+        for (i, backend) in self.backends.iter().enumerate() {
+            if !names.insert(&backend.name) {
+                return Err(Fault::new(
+                    format!("backends[{i}].name"),
+                    format!("is {:?}, as that of an earlier backend", backend.name.as_str()),
+                    "a unique name",
+                ));
+            }
+            if backend.api_key_env.is_some() && backend.api_key_file.is_some() {
+                return Err(Fault::new(
+                    format!("backends[{i}].api_key_file"),
+                    "stands beside `api_key_env`",
+                    "one of the two",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), Fault> {
+        let aliases: HashMap<&str, &str> =
+            self.routing.aliases.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
+        for (&alias, &model) in &aliases {
+            let key = format!("routing.aliases.{alias}");
+            if alias.starts_with('@') || alias.starts_with("callsheet:") || alias.is_empty() {
+                return Err(Fault::new(
+                    key,
+                    "has a reserved name",
+                    "a name that begins neither with `@` nor with `callsheet:`",
+                ));
+            }
+            if model.is_empty() {
+                return Err(Fault::new(key, "is empty", "a model's name"));
+            }
+        }
+        // In the order of the file's keys, so that the same mistake is always named the same way.
+        for alias in self.routing.aliases.keys() {
+            let mut name = alias.as_str();
+            for _ in 0..aliases.len() {
+                let Some(next) = aliases.get(name) else { break };
+                name = next;
+            }
+            if aliases.contains_key(name) {
+                return Err(Fault::new(
+                    format!("routing.aliases.{alias}"),
+                    "leads in a circle",
+                    "aliases that end at a model",
+                ));
+            }
+        }
+        for (model, fallbacks) in &self.routing.fallbacks {
+            if fallbacks.is_empty() || fallbacks.iter().any(String::is_empty) {
+                return Err(Fault::new(
+                    format!("routing.fallbacks.{model}"),
+                    "has no fallback or an empty one",
+                    "at least one model's name",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), Fault> {
+        let (routing, limits) = (&self.routing, &self.limits);
+        let not_negative = [
+            ("routing.retry_ratio", routing.retry_ratio),
+            ("routing.retries_per_second", routing.retries_per_second),
+        ];
+        for (key, value) in not_negative {
+            if !value.is_finite() || value < 0.0 {
+                return Err(Fault::new(key, format!("is {value}"), "a number from 0 up"));
+            }
+        }
+        if !routing.bytes_per_token.is_finite() || routing.bytes_per_token <= 0.0 {
+            let problem = format!("is {}", routing.bytes_per_token);
+            return Err(Fault::new("routing.bytes_per_token", problem, "a number above 0"));
+        }
+        let durations = [
+            ("routing.eject_for", routing.eject_for),
+            ("routing.eject_for_at_most", routing.eject_for_at_most),
+            ("health.interval", self.health.interval),
+            ("health.timeout", self.health.timeout),
+            ("limits.header_timeout", limits.header_timeout),
+            ("limits.body_timeout", limits.body_timeout),
+            ("limits.send_timeout", limits.send_timeout),
+            ("limits.connect_timeout", limits.connect_timeout),
+            ("limits.first_byte_timeout", limits.first_byte_timeout),
+            ("limits.idle_timeout", limits.idle_timeout),
+            ("limits.total_timeout", limits.total_timeout),
+            ("limits.queue_timeout", limits.queue_timeout),
+            ("limits.pool_timeout", limits.pool_timeout),
+        ];
+        for (key, duration) in durations {
+            let is_sound = !duration.0.is_zero() && duration.0.as_secs() <= 366 * 86_400;
+            if !is_sound {
+                return Err(Fault::new(
+                    key,
+                    format!("is {duration}"),
+                    "a duration above 0 and up to a year",
+                ));
+            }
+        }
+        let sizes = [
+            // The smallest buffer that the HTTP library takes.
+            ("limits.header_bytes", limits.header_bytes, 8192),
+            ("limits.body_bytes", limits.body_bytes, 1),
+            ("limits.total_body_bytes", limits.total_body_bytes, 1),
+            ("limits.answer_header_bytes", limits.answer_header_bytes, 1024),
+            ("limits.answer_bytes", limits.answer_bytes, 1),
+            ("limits.event_bytes", limits.event_bytes, 1),
+        ];
+        for (key, size, least) in sizes {
+            if size.0 < least {
+                return Err(Fault::new(
+                    key,
+                    format!("is {size}"),
+                    format!("at least {least} bytes"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! The sockets: listening, connections and their limits, and stopping without losing a request.
+
+use crate::{App, Config, DataDir, DataDirError, StartError, demo::Demo, front::Front};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::{Sleep, sleep},
+};
+
+/// A daemon that listens and does not answer yet.
+pub struct Daemon {
+    app: Arc<App>,
+    listener: TcpListener,
+    address: SocketAddr,
+    data_dir: DataDir,
+    config: Config,
+    demo: Option<Demo>,
+}
+
+/// A daemon that cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The address is not to be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The data directory is not to be had.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The parts do not come together.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The built-in backends cannot listen.
+    #[error("the demo backends cannot start")]
+    Demo(#[source] io::Error),
+}
+
+impl Daemon {
+    /// Takes the data directory and the address, and composes the daemon.
+    pub async fn bind(config: Config, data_dir: DataDir, demo: bool) -> Result<Self, DaemonError> {
+        let address = config.server.listen;
+        let listen = |cause| DaemonError::Listen { address, cause };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let demo = match demo {
+            true => Some(Demo::start().await.map_err(DaemonError::Demo)?),
+            false => None,
+        };
+        let built_in = demo.as_ref().map(Demo::backends).unwrap_or_default();
+        let app = Arc::new(App::new(config.clone(), data_dir.path(), built_in)?);
+        data_dir.announce(&format!("http://{}", callable(address)))?;
+        Ok(Self { app, listener, address, data_dir, config, demo })
+    }
+
+    /// Returns what the daemon is.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Returns the address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `stop` resolves; then takes no more, lets those under way finish as
+    /// long as `server.drain_timeout` allows, and returns how many were cut off.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> usize {
+        self.app.start_probing();
+        let ready = tokio::spawn({
+            let app = Arc::clone(&self.app);
+            async move {
+                app.wait_until_ready().await;
+                tracing::info!("ready: every backend has been probed");
+            }
+        });
+        let front = Front::new(Arc::clone(&self.app));
+        let (draining, watch_draining) = watch::channel(false);
+        // Each connection holds a receiver: when all are dropped, all are done.
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let connection = serve(stream, front.clone(), self.config.clone(), watch_draining.clone());
+                        tokio::spawn(connection);
+                    }
+                    Err(error) => {
+                        // Too many open files, mostly: those that end make room.
+                        tracing::error!(%error, "a connection could not be accepted");
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        drop(watch_draining);
+        ready.abort();
+        let open = draining.receiver_count();
+        tracing::info!(connections = open, "stopping: finishing what is under way");
+        draining.send_replace(true);
+        let timeout = self.config.server.drain_timeout.0;
+        let cut = match tokio::time::timeout(timeout, draining.closed()).await {
+            Ok(()) => 0,
+            Err(_) => draining.receiver_count(),
+        };
+        drop(self.demo);
+        drop(self.data_dir);
+        cut
+    }
+}
+
+/// Returns an address at which a listener can be called: one for "any" is called on loopback.
+fn callable(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            SocketAddr::from(([127, 0, 0, 1], v4.port()))
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port()))
+        }
+        other => other,
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    front: Front,
+    config: Config,
+    mut draining: watch::Receiver<bool>,
+) {
+    let limits = &config.limits;
+    // Without this an event waits for the acknowledgement of the one before it.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let stream = ClientStream { stream, alarm: None, send_timeout: limits.send_timeout.0 };
+    let service = service_fn(move |request| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout.0)
+        .max_buf_size(limits.header_bytes.as_usize())
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let told_to_stop = async { drop(draining.wait_for(|draining| *draining).await) };
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = told_to_stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client's connection ended early");
+    }
+}
+
+/// A client's socket that gives up on a client which does not read.
+struct ClientStream {
+    stream: TcpStream,
+    alarm: Option<Pin<Box<Sleep>>>,
+    send_timeout: Duration,
+}
+
+impl ClientStream {
+    /// Passes a write's result on; one that stays pending for too long becomes an error.
+    fn bounded<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.alarm = None;
+            return written;
+        }
+        let timeout = self.send_timeout;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        alarm.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.bounded(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.bounded(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,104 @@
+//! Where a request comes in: who it is, what it may use, and who answers it.
+//!
+//! `/v1` goes to the gateway before the router is asked: it is the hot path, and its answers have
+//! one concrete body type.
+
+use crate::{
+    App,
+    api::{self, ApiError},
+};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use callsheet_gateway::Body as GatewayBody;
+use callsheet_types::Principal;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower::ServiceExt;
+
+/// Answers requests.
+#[derive(Clone)]
+pub(crate) struct Front {
+    app: Arc<App>,
+    router: axum::Router,
+}
+
+impl Front {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        let router = api::router(Arc::clone(&app));
+        Self { app, router }
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<FrontBody> {
+        let guard = self.app.guard.load();
+        // First of all: a page that may not call must not even learn what exists.
+        if let Err(denied) = guard.admit(request.headers()) {
+            return refuse(denied);
+        }
+        let principal = guard.principal(request.headers());
+        drop(guard);
+        let path = request.uri().path();
+        if path.starts_with("/v1/") || path == "/v1" {
+            let answer = self.app.gateway.handle(request, principal).await;
+            return answer.map(FrontBody::Gateway);
+        }
+        if path.starts_with("/api/") && principal == Principal::Anonymous {
+            return refuse(ApiError::Unauthorized);
+        }
+        let answer = self.router.clone().oneshot(request.map(axum::body::Body::new)).await;
+        match answer {
+            Ok(answer) => answer.map(FrontBody::Api),
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn refuse(error: impl Into<ApiError>) -> Response<FrontBody> {
+    error.into().into_response().map(FrontBody::Api)
+}
+
+/// The body of any answer.
+pub(crate) enum FrontBody {
+    Gateway(GatewayBody),
+    Api(axum::body::Body),
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl http_body::Body for FrontBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Gateway(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+            Self::Api(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Gateway(body) => body.is_end_stream(),
+            Self::Api(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Gateway(body) => body.size_hint(),
+            Self::Api(body) => body.size_hint(),
+        }
+    }
+}

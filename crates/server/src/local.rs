@@ -1,0 +1,49 @@
+//! The API without a socket, for the command line.
+
+use crate::{App, api};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use tower::ServiceExt;
+
+/// The same router that the daemon mounts, called in this process. Whoever calls it is at home
+/// here: no token is asked for.
+pub struct LocalApi {
+    router: axum::Router,
+}
+
+/// A request that could not be made: its path is none.
+#[derive(Debug, thiserror::Error)]
+#[error("the request cannot be made")]
+pub struct LocalError(#[from] http::Error);
+
+impl LocalApi {
+    /// Wraps a composed daemon.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { router: api::router(app) }
+    }
+
+    /// Sends a request; returns status and body.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), LocalError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))?;
+        let answer = match self.router.clone().oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        let status = answer.status().as_u16();
+        // The body of an answer made here cannot fail.
+        let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+        Ok((status, body.unwrap_or_default()))
+    }
+}
