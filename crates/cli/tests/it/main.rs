@@ -1,0 +1,12 @@
+//! The real binary, started from a real config file, before real sockets.
+
+mod first_call;
+
+use callsheet_testkit::{TestServer, TestServerBuilder};
+use std::path::Path;
+
+/// A daemon with this config, which may begin with further keys of `[server]`.
+fn server(config: &str) -> TestServerBuilder {
+    let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n{config}");
+    TestServer::builder(Path::new(env!("CARGO_BIN_EXE_callsheet"))).config(config)
+}
