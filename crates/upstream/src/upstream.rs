@@ -123,3 +123,24 @@ impl fmt::Debug for Upstream {
         f.debug_tuple("Upstream").field(&self.url).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Callers move all of these between threads; a field that forbade it would break them from
+    /// afar.
+    #[test]
+    fn everything_may_cross_threads() {
+        fn check<T: Send>(value: T) -> T {
+            value
+        }
+        let url = BackendUrl::new("http://127.0.0.1:1").unwrap();
+        let upstream = check(Arc::new(Upstream::new(&url, Options::default()).unwrap()));
+        let request = check(Request::new("GET", "/", "h"));
+        let deadlines = Deadlines { head: Instant::now(), replay: Replay::Always };
+        drop(check(upstream.send(&request, deadlines)));
+        check(None::<Answer>);
+        assert_eq!(format!("{upstream:?}"), "Upstream(http://127.0.0.1:1)");
+    }
+}

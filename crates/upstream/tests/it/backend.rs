@@ -34,8 +34,13 @@ impl Backend {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
     }
 
-    pub(crate) async fn on_ipv6() -> Self {
-        Self { listener: TcpListener::bind("[::1]:0").await.unwrap() }
+    /// `None` where the machine has no IPv6.
+    pub(crate) async fn on_ipv6() -> Option<Self> {
+        match TcpListener::bind("[::1]:0").await {
+            Ok(listener) => Some(Self { listener }),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     pub(crate) fn url(&self, scheme: &str) -> BackendUrl {

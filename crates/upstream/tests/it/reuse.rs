@@ -1,8 +1,9 @@
 //! Which connections carry another request.
 
-use crate::backend::{Backend, before_sent, fetch, get, patient, post, settle};
+use crate::backend::{Backend, PATIENCE, before_sent, fetch, get, patient, post, settle};
 use callsheet_upstream::{Options, SendError};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::timeout};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -288,4 +289,52 @@ async fn a_connection_that_was_idle_for_too_long_is_not_used() {
         fetch(&upstream, &get()).await.unwrap();
     };
     tokio::join!(serve, call);
+}
+
+/// Answers with the request's own body, in several writes, until the client closes.
+async fn echo(backend: Arc<Backend>) {
+    let mut peers = JoinSet::new();
+    loop {
+        let mut peer = backend.accept().await;
+        peers.spawn(async move {
+            while let Some(received) = peer.request().await {
+                peer.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+                for byte in received.body {
+                    peer.send([b"1\r\n", &[byte][..], b"\r\n"].concat()).await;
+                }
+                peer.send("0\r\n\r\n").await;
+            }
+        });
+    }
+}
+
+/// Whatever others give up half-way, nobody reads an answer to somebody else's request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_never_mixed_up() {
+    let backend = Arc::new(Backend::start().await);
+    let upstream = Arc::new(backend.upstream());
+    let serving = tokio::spawn(echo(backend));
+    let mut callers = JoinSet::new();
+    for caller in 0..16 {
+        let upstream = Arc::clone(&upstream);
+        callers.spawn(async move {
+            for index in 0..100 {
+                let sent = format!("{caller}/{index}");
+                let request = post(sent.clone());
+                match (caller + index) % 5 {
+                    // Given up while the answer is awaited.
+                    0 => drop(timeout(Duration::ZERO, upstream.send(&request, patient())).await),
+                    // Given up within the answer.
+                    1 => {
+                        let mut answer = upstream.send(&request, patient()).await.unwrap();
+                        answer.body.data().await.unwrap().unwrap();
+                    }
+                    _ => assert_eq!(fetch(&upstream, &request).await.unwrap(), sent),
+                }
+            }
+        });
+    }
+    timeout(PATIENCE, callers.join_all()).await.expect("callers hang");
+    assert!((1..=16).contains(&upstream.idle_count()), "{}", upstream.idle_count());
+    serving.abort();
 }
