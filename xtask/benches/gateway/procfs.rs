@@ -13,7 +13,23 @@ pub(crate) fn processor_time(pids: &[u32]) -> Result<Duration> {
     pids.iter().map(|pid| one_processor_time(*pid)).sum()
 }
 
+/// Takes the larger of two counts: the scheduler's is exact but forgets threads that have ended,
+/// the other keeps them and is cut to whole ticks.
 fn one_processor_time(pid: u32) -> Result<Duration> {
+    Ok(ticks(pid)?.max(threads(pid).unwrap_or_default()))
+}
+
+fn threads(pid: u32) -> Result<Duration> {
+    std::fs::read_dir(format!("/proc/{pid}/task"))?
+        .map(|thread| {
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let nanoseconds = text.split(' ').next().unwrap_or_default().parse()?;
+            Ok(Duration::from_nanos(nanoseconds))
+        })
+        .sum()
+}
+
+fn ticks(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     // The name in parentheses may hold anything; fields are counted after it.

@@ -64,13 +64,15 @@ impl Answers {
         let stream_head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
             Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
             .to_vec();
-        let events: Vec<_> = (0..EVENTS).map(workload::event_chunk).collect();
-        let end = workload::end_chunks();
+        let events: Vec<_> =
+            (0..EVENTS).map(|index| workload::chunk(&workload::event(index))).collect();
+        let mut end = workload::chunk(workload::DONE);
+        end.extend_from_slice(b"0\r\n\r\n");
         let mut whole_stream = stream_head.clone();
         whole_stream.extend(events.concat());
         whole_stream.extend(&end);
         Self {
-            plain: json(&workload::plain_body()),
+            plain: json(&String::from_utf8_lossy(&Workload::Plain.body())),
             models: json(&format!(r#"{{"object":"list","data":[{}]}}"#, models.join(","))),
             stream_head,
             whole_stream,

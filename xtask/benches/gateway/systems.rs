@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::load::Client;
@@ -18,6 +19,7 @@ use crate::{procfs, stand_in};
 
 const NGINX_CONFIG: &str = include_str!("nginx.conf");
 const STARTUP: Duration = Duration::from_secs(20);
+const ENDING: Duration = Duration::from_secs(5);
 
 /// As many threads as nginx has workers.
 const THREADS: &str = "2";
@@ -35,15 +37,25 @@ pub(crate) struct System {
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) systems: Vec<System>,
-    children: Vec<Killed>,
+    children: Vec<Ended>,
     _folder: TempDir,
 }
 
 #[derive(Debug)]
-struct Killed(Child);
+struct Ended(Child);
 
-impl Drop for Killed {
+impl Drop for Ended {
+    /// Asks first: a killed nginx would leave its workers behind.
     fn drop(&mut self) {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        let deadline = Instant::now() + ENDING;
+        while asked && Instant::now() < deadline {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -97,7 +109,7 @@ impl Stage {
             .spawn()
             .context("starting the stand-in")?;
         let line = first_line(&mut child)?;
-        self.children.push(Killed(child));
+        self.children.push(Ended(child));
         let port: u16 = line.trim().parse().context("the stand-in's port")?;
         Ok(SocketAddr::from(([127, 0, 0, 1], port)))
     }
@@ -115,11 +127,13 @@ impl Stage {
             .arg(&path)
             .arg("-p")
             .arg(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(File::create(folder.join("nginx.err"))?)
             .spawn()
             .context("starting nginx")?;
         self.add("nginx", address, vec![child.id()]);
-        self.children.push(Killed(child));
+        self.children.push(Ended(child));
         Ok(())
     }
 
@@ -149,7 +163,7 @@ impl Stage {
             .with_context(|| format!("starting {}", exe.display()))?;
         let line = first_line(&mut child);
         let pid = child.id();
-        self.children.push(Killed(child));
+        self.children.push(Ended(child));
         let log = || std::fs::read_to_string(folder.join("callsheet.log")).unwrap_or_default();
         let line = line.with_context(log)?;
         let address = line
@@ -175,9 +189,10 @@ fn first_line(child: &mut Child) -> Result<String> {
 async fn wait_until_it_answers(system: &System) -> Result<()> {
     let deadline = Instant::now() + STARTUP;
     let request = Workload::Plain.request(system.address);
+    let expected = Workload::Plain.body();
     loop {
         let answer =
-            async { Client::connect(system.address).await?.call(&request, Workload::Plain).await };
+            async { Client::connect(system.address).await?.call(&request, &expected).await };
         match tokio::time::timeout(STARTUP, answer).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) if Instant::now() > deadline => {

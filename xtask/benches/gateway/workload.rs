@@ -1,11 +1,13 @@
 //! What is asked and answered.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The events of every stream, without its end marker.
 pub(crate) const EVENTS: usize = 20;
+
+/// The end marker of every stream.
+pub(crate) const DONE: &str = "data: [DONE]\n\n";
 
 /// The pause between two events of a paced stream.
 pub(crate) const PACE: Duration = Duration::from_millis(11);
@@ -62,6 +64,16 @@ impl Workload {
         self != Self::Plain
     }
 
+    /// Returns the whole body of the answer, without framing.
+    pub(crate) fn body(self) -> Vec<u8> {
+        if !self.is_stream() {
+            return plain_body().into_bytes();
+        }
+        let mut body: String = (0..EVENTS).map(event).collect();
+        body.push_str(DONE);
+        body.into_bytes()
+    }
+
     /// Returns the whole request, as the official Python client would send it.
     pub(crate) fn request(self, to: SocketAddr) -> Vec<u8> {
         let body = format!(
@@ -84,7 +96,7 @@ impl Workload {
 }
 
 /// Returns the body of a plain answer.
-pub(crate) fn plain_body() -> String {
+fn plain_body() -> String {
     let content =
         "Lawrence of Arabia was shot in Jordan, Morocco and Spain by David Lean. ".repeat(5);
     format!(
@@ -98,33 +110,20 @@ pub(crate) fn plain_body() -> String {
     )
 }
 
-/// Returns one event of a stream in its own HTTP chunk.
-pub(crate) fn event_chunk(index: usize) -> Vec<u8> {
-    let event = format!(
+/// Returns one event of a stream.
+pub(crate) fn event(index: usize) -> String {
+    format!(
         concat!(
             r#"data: {{"id":"chatcmpl-bench","object":"chat.completion.chunk","#,
             r#""created":1700000000,"model":"bench","choices":[{{"index":0,"#,
-            r#""delta":{{"content":" word{:02}"}},"logprobs":null,"finish_reason":null}}]}}"#
+            r#""delta":{{"content":" word{:02}"}},"logprobs":null,"finish_reason":null}}]}}"#,
+            "\n\n"
         ),
         index % 100
-    );
-    chunk(&event)
+    )
 }
 
-/// Returns the end marker in its own HTTP chunk, and the last chunk.
-pub(crate) fn end_chunks() -> Vec<u8> {
-    let mut bytes = chunk("data: [DONE]");
-    bytes.extend_from_slice(b"0\r\n\r\n");
-    bytes
-}
-
-fn chunk(event: &str) -> Vec<u8> {
-    let mut text = String::new();
-    let _ = write!(text, "{:x}\r\n{event}\n\n\r\n", event.len() + 2);
-    text.into_bytes()
-}
-
-/// Returns how a plain answer ends.
-pub(crate) fn plain_body_end() -> &'static [u8] {
-    br#""total_tokens":108}}"#
+/// Returns a piece of a body in its own HTTP chunk.
+pub(crate) fn chunk(text: &str) -> Vec<u8> {
+    format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
 }
