@@ -67,3 +67,23 @@ async fn connect_to_any(
     }
     Err(last_error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_address_that_refuses_leads_to_the_next() {
+        let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = listener.local_addr().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let stream = connect_to_any(&[dead, dead, live], deadline).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), live);
+        let error = connect_to_any(&[dead, dead], deadline).await.unwrap_err();
+        assert!(matches!(error, SendError::Connect(_)), "{error:?}");
+        let error = connect_to_any(&[], deadline).await.unwrap_err();
+        assert!(matches!(error, SendError::Connect(_)), "{error:?}");
+    }
+}
