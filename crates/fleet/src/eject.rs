@@ -94,7 +94,7 @@ impl Ejector {
         let policy = &snapshot.policy;
         if trial.is_none() {
             // News of requests that began before the ejection is old and changes nothing.
-            if policy.eject_after == 0 || backend.ejection.is_ejected() {
+            if policy.eject_after == 0 || backend.ejection().is_ejected() {
                 return None;
             }
             if backend.count_failure() < policy.eject_after {
@@ -102,19 +102,19 @@ impl Ejector {
             }
         }
         let _one_at_a_time = lock(&self.0);
-        let times = backend.ejection.times_in_a_row.load(Ordering::Relaxed);
+        let times = backend.ejection().times_in_a_row.load(Ordering::Relaxed);
         let how_long = term_of(policy, times);
         let until = until(now, how_long);
         let ejected = if let Some(due) = trial {
             // It counts as ejected already; half of its peers are in service as before.
-            backend.ejection.replace(due | ON_TRIAL, until)
+            backend.ejection().replace(due | ON_TRIAL, until)
         } else {
             // Refused or not, the next attempt takes as many failures again.
             backend.forget_failures();
-            leaves_half(snapshot, backend) && backend.ejection.replace(IN_SERVICE, until)
+            leaves_half(snapshot, backend) && backend.ejection().replace(IN_SERVICE, until)
         };
         if ejected {
-            backend.ejection.times_in_a_row.store(times.saturating_add(1), Ordering::Relaxed);
+            backend.ejection().times_in_a_row.store(times.saturating_add(1), Ordering::Relaxed);
         }
         ejected.then_some(how_long)
     }
@@ -137,12 +137,12 @@ impl Ejector {
         // A trial may begin, pass or be abandoned at the same time; whatever the word becomes,
         // the backend's wish goes before it.
         loop {
-            let word = backend.ejection.word.load(Ordering::Acquire);
+            let word = backend.ejection().word.load(Ordering::Acquire);
             if word == IN_SERVICE && !leaves_half(snapshot, backend) {
                 return None;
             }
             let new = until.max(word & !ON_TRIAL);
-            if word == new || backend.ejection.replace(word, new) {
+            if word == new || backend.ejection().replace(word, new) {
                 backend.forget_failures();
                 return Some(how_long);
             }
@@ -168,7 +168,7 @@ fn leaves_half(snapshot: &Snapshot, backend: &Arc<Backend>) -> bool {
         let others = entry.backends.iter().filter(|other| !Arc::ptr_eq(other, backend));
         let healthy = others.filter(|other| other.status() == BackendStatus::Healthy);
         let (all, ejected) = healthy.fold((1, 1), |(all, ejected), other| {
-            (all + 1, ejected + usize::from(other.ejection.is_ejected()))
+            (all + 1, ejected + usize::from(other.ejection().is_ejected()))
         });
         ejected <= all / 2
     })

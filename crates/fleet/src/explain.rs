@@ -348,7 +348,7 @@ fn reason(sight: &Sight<'_>, index: usize, obstacle: Obstacle) -> Reason {
             Unmet::ContextTooShort { has } => Reason::ContextTooShort { has },
         },
         Obstacle::AtCapacity => Reason::AtCapacity {
-            max_concurrent: backend.max_concurrent.map_or(u32::MAX, std::num::NonZeroU32::get),
+            max_concurrent: backend.max_concurrent().map_or(u32::MAX, std::num::NonZeroU32::get),
         },
     }
 }

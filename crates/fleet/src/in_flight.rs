@@ -54,7 +54,7 @@ impl InFlight {
     pub fn succeeded(&self, _now: Instant) {
         self.backend.forget_failures();
         if let Some(due) = self.trial {
-            self.backend.ejection.pass_trial(due);
+            self.backend.ejection().pass_trial(due);
             // It can take more than one request now.
             self.shared.offer(&self.backend);
         }
@@ -81,7 +81,7 @@ impl Drop for InFlight {
         }
         // First the trial: whoever gets the place may need it.
         if let Some(due) = self.trial {
-            self.backend.ejection.abandon_trial(due);
+            self.backend.ejection().abandon_trial(due);
         }
         self.shared.give_back(&self.backend);
     }

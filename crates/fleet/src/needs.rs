@@ -22,6 +22,12 @@ pub struct Needs<'a> {
     pub tried: &'a [Arc<Backend>],
 }
 
+impl Needs<'_> {
+    fn any(&self) -> bool {
+        self.tools || self.vision || self.json_mode || self.min_context.is_some()
+    }
+}
+
 /// The needs of a request that waits and therefore owns them.
 pub(crate) struct OwnedNeeds {
     tools: bool,
@@ -94,6 +100,10 @@ pub(crate) enum Unmet {
 impl Offer {
     /// Returns the first need that the offer does not meet, or `None` if it meets all.
     pub(crate) fn unmet(&self, needs: &Needs<'_>, unknown: UnknownCapabilities) -> Option<Unmet> {
+        if !needs.any() {
+            // Most requests: spares them the look at the offer, which is a cache miss.
+            return None;
+        }
         let strict = unknown == UnknownCapabilities::Refuse;
         let lacks = |needed: bool, has: Option<bool>, lacks, unknown| match has {
             _ if !needed => None,

@@ -123,7 +123,7 @@ fn claim(shared: &Arc<Shared>, sight: &Sight<'_>, choice: Choice) -> Option<InFl
     }
     let trial = match choice.fit {
         Fit::Ready => None,
-        Fit::Trial(due) if backend.ejection.begin_trial(due) => Some(due),
+        Fit::Trial(due) if backend.ejection().begin_trial(due) => Some(due),
         Fit::Trial(_) => {
             shared.give_back(backend);
             return None;

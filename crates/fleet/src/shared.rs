@@ -75,7 +75,7 @@ impl Shared {
         }
         let trial = match standing(backend, nanos(Instant::now())) {
             Ok(Fit::Ready) => None,
-            Ok(Fit::Trial(due)) if backend.ejection.begin_trial(due) => Some(due),
+            Ok(Fit::Trial(due)) if backend.ejection().begin_trial(due) => Some(due),
             _ => return false,
         };
         while let Some(waiter) = self.queue.pop(&snapshot, backend) {
@@ -87,7 +87,7 @@ impl Shared {
             }
         }
         if let Some(due) = trial {
-            backend.ejection.abandon_trial(due);
+            backend.ejection().abandon_trial(due);
         }
         false
     }

@@ -108,7 +108,7 @@ pub(crate) fn standing(backend: &Backend, now: u64) -> Result<Fit, Obstacle> {
         BackendStatus::Healthy => {}
         status => return Err(Obstacle::Status(status)),
     }
-    match backend.ejection.term(now) {
+    match backend.ejection().term(now) {
         Term::InService => Ok(Fit::Ready),
         Term::Due(word) => Ok(Fit::Trial(word)),
         Term::Ejected(until) => Err(Obstacle::Ejected { until }),

@@ -73,8 +73,6 @@ pub struct Backend {
     pub weight: u32,
     /// Where it stands.
     pub zone: Option<String>,
-    /// The most requests that it is given at once.
-    pub max_concurrent: Option<NonZeroU32>,
     /// How it came to be known.
     pub discovery_source: DiscoverySource,
     /// Whatever else is known of it.
@@ -82,10 +80,6 @@ pub struct Backend {
     link: Option<Arc<Link>>,
     models: ArcSwap<Arc<[Model]>>,
     last_check: Mutex<LastCheck>,
-    status: AtomicU8,
-    pub(crate) ejection: Ejection,
-    /// Written with every request and therefore on cache lines of its own, apart from what every
-    /// request reads.
     live: CachePadded<Live>,
 }
 
@@ -94,9 +88,14 @@ struct LastCheck {
     error: Option<String>,
 }
 
+/// What a decision reads of a candidate and a request writes. It is 64 bytes, one cache line, so
+/// that looking at a candidate costs one miss however many there are.
 struct Live {
     pending: AtomicU32,
+    max_concurrent: Option<NonZeroU32>,
     failures_in_a_row: AtomicU32,
+    status: AtomicU8,
+    ejection: Ejection,
     total: AtomicU64,
     first_byte: Average,
     first_byte_at: AtomicU64,
@@ -125,17 +124,17 @@ impl Backend {
             priority: 0,
             weight: 1,
             zone: None,
-            max_concurrent: None,
             discovery_source,
             metadata,
             link: None,
             models: ArcSwap::new(Arc::new(models)),
             last_check: Mutex::new(LastCheck { at: Timestamp::now(), error: None }),
-            status: AtomicU8::new(BackendStatus::Unknown as u8),
-            ejection: Ejection::new(),
             live: CachePadded::new(Live {
                 pending: AtomicU32::new(0),
+                max_concurrent: None,
                 failures_in_a_row: AtomicU32::new(0),
+                status: AtomicU8::new(BackendStatus::Unknown as u8),
+                ejection: Ejection::new(),
                 total: AtomicU64::new(0),
                 first_byte: Average::new(),
                 first_byte_at: AtomicU64::new(0),
@@ -164,8 +163,9 @@ impl Backend {
 
     /// Sets the most requests that it is given at once.
     #[must_use]
-    pub fn with_max_concurrent(self, max_concurrent: Option<NonZeroU32>) -> Self {
-        Self { max_concurrent, ..self }
+    pub fn with_max_concurrent(mut self, max_concurrent: Option<NonZeroU32>) -> Self {
+        self.live.max_concurrent = max_concurrent;
+        self
     }
 
     /// Sets how it is reached; without a link it can be known and not be called.
@@ -179,9 +179,14 @@ impl Backend {
         self.link.as_ref()
     }
 
+    /// Returns the most requests that it is given at once; `None` for any number.
+    pub fn max_concurrent(&self) -> Option<NonZeroU32> {
+        self.live.max_concurrent
+    }
+
     /// Returns its status.
     pub fn status(&self) -> BackendStatus {
-        BackendStatus::from_u8(self.status.load(Ordering::Acquire))
+        BackendStatus::from_u8(self.live.status.load(Ordering::Acquire))
     }
 
     /// Returns its models, each id once.
@@ -224,7 +229,7 @@ impl Backend {
     /// Returns until when it is ejected, or `None` if it is not. A moment in the past means that it
     /// awaits its trial, or is on trial.
     pub fn ejected_until(&self) -> Option<Instant> {
-        self.ejection.until().map(clock::moment)
+        self.live.ejection.until().map(clock::moment)
     }
 
     /// Returns what is known of one of its models.
@@ -232,6 +237,10 @@ impl Backend {
         let guard = self.models.load();
         let models: &Arc<[Model]> = &guard;
         models.iter().find(|offered| offered.id == model).map(Offer::from)
+    }
+
+    pub(crate) fn ejection(&self) -> &Ejection {
+        &self.live.ejection
     }
 
     pub(crate) fn set_models(&self, models: Arc<[Model]>) {
@@ -251,7 +260,7 @@ impl Backend {
         if !may(self.status()) {
             return false;
         }
-        self.status.store(status as u8, Ordering::Release);
+        self.live.status.store(status as u8, Ordering::Release);
         *last_check = LastCheck { at: Timestamp::now(), error };
         true
     }
@@ -259,7 +268,7 @@ impl Backend {
     /// Takes a place for one request, unless all are taken.
     pub(crate) fn take_place(&self) -> bool {
         let pending = &self.live.pending;
-        let Some(max) = self.max_concurrent else {
+        let Some(max) = self.max_concurrent() else {
             pending.fetch_add(1, Ordering::SeqCst);
             return true;
         };
@@ -287,7 +296,7 @@ impl Backend {
     }
 
     pub(crate) fn has_place(&self) -> bool {
-        self.max_concurrent.is_none_or(|max| self.pending_requests() < max.get())
+        self.max_concurrent().is_none_or(|max| self.pending_requests() < max.get())
     }
 
     pub(crate) fn count_request(&self) {
@@ -415,7 +424,7 @@ impl From<&Backend> for BackendView {
             priority: backend.priority,
             weight: backend.weight,
             zone: backend.zone.clone(),
-            max_concurrent: backend.max_concurrent,
+            max_concurrent: backend.max_concurrent(),
             pending_requests: backend.pending_requests(),
             total_requests: backend.total_requests(),
             avg_latency_ms: backend.avg_latency_ms(),

@@ -162,7 +162,7 @@ fn test_backend_default_values() {
     let made = backend("a", &[]);
     assert_eq!(made.status(), BackendStatus::Unknown);
     assert_eq!((made.priority, made.weight), (0, 1));
-    assert_eq!((made.zone.as_ref(), made.max_concurrent), (None, None));
+    assert_eq!((made.zone.as_ref(), made.max_concurrent()), (None, None));
     assert_eq!((made.pending_requests(), made.total_requests()), (0, 0));
     assert_eq!((made.avg_latency_ms(), made.avg_total_ms()), (None, None));
     assert_eq!((made.last_error(), made.ejected_until()), (None, None));

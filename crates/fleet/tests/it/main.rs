@@ -1,0 +1,3 @@
+//! What the fleet promises to whoever uses it from outside.
+
+mod allocations;
