@@ -31,16 +31,12 @@ pub(crate) struct Garbage(#[from] serde_json::Error);
 
 /// Reads a list of models.
 pub(crate) fn models(kind: BackendType, body: &[u8]) -> Result<Vec<Model>, Garbage> {
-    Ok(match kind {
-        BackendType::Ollama => {
-            let tags: OllamaTags = serde_json::from_slice(body)?;
-            tags.models.into_iter().map(|tag| Model::new(tag.name)).collect()
-        }
-        _ => {
-            let list: OpenAiList = serde_json::from_slice(body)?;
-            list.data.into_iter().map(Model::from).collect()
-        }
-    })
+    if kind == BackendType::Ollama {
+        let tags: OllamaTags = serde_json::from_slice(body)?;
+        return Ok(tags.models.into_iter().map(|tag| Model::new(tag.name)).collect());
+    }
+    let list: OpenAiList = serde_json::from_slice(body)?;
+    Ok(list.data.into_iter().map(Model::from).collect())
 }
 
 #[derive(Deserialize)]

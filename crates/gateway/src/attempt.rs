@@ -58,9 +58,9 @@ impl Attempt<'_> {
     /// call and what went wrong.
     pub(crate) async fn run(
         &self,
-        mut call: Call,
+        mut call: Box<Call>,
         wanted: &Wanted<'_>,
-    ) -> Result<Response<Body>, (Call, Failure)> {
+    ) -> Result<Response<Body>, (Box<Call>, Failure)> {
         let begun = match self.begin(&mut call, wanted).await {
             Ok(begun) => begun,
             Err(failure) => return Err((call, failure)),

@@ -76,7 +76,7 @@ impl http_body::Body for Body {
 /// An answer that is still coming. It lives as long as the client reads; dropping it closes the
 /// connection to the backend and gives its place back.
 pub(crate) struct AnswerStream {
-    call: Call,
+    call: Box<Call>,
     /// The model as the backend knows it.
     model: Box<str>,
     /// None once nothing more will be read.
@@ -133,7 +133,7 @@ const AFTER_DONE: Duration = Duration::from_millis(500);
 
 impl AnswerStream {
     pub(crate) fn new(
-        call: Call,
+        call: Box<Call>,
         model: &str,
         answer: AnswerBody,
         ready: Bytes,
@@ -179,9 +179,9 @@ impl AnswerStream {
                         self.end_if_known();
                         return self.send(whole);
                     }
-                    Err(message) => return self.cut(Failure::Garbage { message }),
+                    Err(message) => return self.cut(&Failure::Garbage { message }),
                 },
-                Some(Err(error)) => return self.cut(broken(&error)),
+                Some(Err(error)) => return self.cut(&broken(&error)),
                 None => return self.ended(),
             }
         }
@@ -228,7 +228,7 @@ impl AnswerStream {
             let rest = events.finish();
             if !events.is_complete() {
                 let message = "the stream ended without its end marker".to_owned();
-                return self.cut(Failure::Cut { message });
+                return self.cut(&Failure::Cut { message });
             }
             self.finish();
             return if rest.is_empty() { Poll::Ready(None) } else { self.send(rest) };
@@ -244,8 +244,8 @@ impl AnswerStream {
                 self.finish();
                 Poll::Ready(None)
             }
-            _ if Instant::now() >= self.patience.deadline => self.cut(Failure::OutOfTime),
-            _ => self.cut(Failure::Stalled),
+            _ if Instant::now() >= self.patience.deadline => self.cut(&Failure::OutOfTime),
+            _ => self.cut(&Failure::Stalled),
         }
     }
 
@@ -256,7 +256,7 @@ impl AnswerStream {
 
     /// Ends an answer that cannot be completed: a stream says so in its last event, anything else
     /// can only break off.
-    fn cut(&mut self, failure: Failure) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    fn cut(&mut self, failure: &Failure) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         self.answer = None;
         if let Shape::Events { events, .. } = &self.shape
             && events.is_complete()
@@ -264,10 +264,10 @@ impl AnswerStream {
             self.call.answered(Instant::now());
             return Poll::Ready(None);
         }
-        self.call.cut(&failure, &self.model);
+        self.call.cut(failure, &self.model);
         match &self.shape {
             Shape::Events { .. } => {
-                let event = cut_event(self.call.backend(), &failure, "stream_cut", &self.call.id);
+                let event = cut_event(self.call.backend(), failure, "stream_cut", &self.call.id);
                 self.send(event)
             }
             Shape::Plain { .. } => Poll::Ready(Some(Err(BrokenOff(failure.to_string())))),

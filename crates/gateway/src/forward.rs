@@ -147,7 +147,7 @@ mod tests {
             retry_after(&headers)
         };
         assert_eq!(read("7"), Some(Duration::from_secs(7)));
-        assert_eq!(read("99999999"), Some(Duration::from_secs(86_400)));
+        assert_eq!(read("99999999"), Some(Duration::from_hours(24)));
         assert!(read("Tue, 31 Dec 2999 23:59:59 GMT").unwrap() > Duration::from_secs(1 << 30));
         assert_eq!(read("Fri, 31 Dec 1999 23:59:59 GMT"), None);
         assert_eq!(read("tomorrow"), None);

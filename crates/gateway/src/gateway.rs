@@ -100,14 +100,14 @@ impl Gateway {
         B::Error: Display,
     {
         let (parts, body) = request.into_parts();
-        let call = Call::new(
+        let call = Box::new(Call::new(
             Arc::clone(self),
             forward::request_id(&parts.headers),
             principal,
             parts.method.clone(),
             parts.uri.path().into(),
             Instant::now(),
-        );
+        ));
         let id = call.id.clone();
         let outcome = match endpoint(&parts) {
             Ok(Endpoint::Call(path)) => self.call(call, path, &parts.headers, body).await,
@@ -132,13 +132,17 @@ impl Gateway {
         response
     }
 
-    fn listing(&self, mut call: Call) -> Response<Body> {
+    fn listing(&self, mut call: Box<Call>) -> Response<Body> {
         call.status = 200;
         call.answered(Instant::now());
         models::list(&self.fleet, &self.policy.load(), self.started)
     }
 
-    fn one_model(&self, mut call: Call, name: &str) -> Result<Response<Body>, (Call, Refused)> {
+    fn one_model(
+        &self,
+        mut call: Box<Call>,
+        name: &str,
+    ) -> Result<Response<Body>, (Box<Call>, Refused)> {
         match models::one(name, &self.fleet, &self.policy.load(), self.started) {
             Some(response) => {
                 call.status = 200;
@@ -151,11 +155,11 @@ impl Gateway {
 
     async fn call<B>(
         self: &Arc<Self>,
-        mut call: Call,
+        mut call: Box<Call>,
         path: &'static str,
         headers: &HeaderMap,
         body: B,
-    ) -> Result<Response<Body>, (Call, Refused)>
+    ) -> Result<Response<Body>, (Box<Call>, Refused)>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Display,
@@ -184,11 +188,11 @@ impl Gateway {
     /// Tries one backend after the other, and one model after the other, until one answers.
     async fn route(
         &self,
-        mut call: Call,
+        mut call: Box<Call>,
         wanted: &attempt::Wanted<'_>,
         policy: &Policy,
         wishes: Wishes,
-    ) -> Result<Response<Body>, (Call, Refused)> {
+    ) -> Result<Response<Body>, (Box<Call>, Refused)> {
         let scan = wanted.scan;
         let mut failures: Vec<(String, Failure)> = Vec::new();
         let mut tried: Vec<Arc<Backend>> = Vec::new();
@@ -236,7 +240,7 @@ impl Gateway {
                 tracing::info!(request_id = &*call.id, backend = &*backend.id, %failure, "attempt failed");
                 let out_of_time = Instant::now() >= wishes.deadline;
                 let is_final = failure.may_have_been_served() && wishes.retry == Retry::Safe;
-                failures.push((backend.id.to_string(), failure));
+                failures.push((backend.id.clone(), failure));
                 tried.push(backend);
                 if out_of_time {
                     let spent = call.started.elapsed();

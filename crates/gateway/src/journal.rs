@@ -179,7 +179,7 @@ mod tests {
         for model in ["plain", "quo\"te\\", "new\nline", "{}"] {
             journal.write(&line(model));
             let written = journal.take();
-            assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 1);
+            assert_eq!(written.split_inclusive(|byte| *byte == b'\n').count(), 1);
             let value: serde_json::Value = serde_json::from_slice(&written).unwrap();
             assert_eq!(
                 (value["model"].as_str(), value["total_ms"].as_f64()),

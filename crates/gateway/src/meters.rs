@@ -21,8 +21,11 @@ pub(crate) struct Meters {
     ejections: IntCounterVec,
     first_byte: HistogramVec,
     total: HistogramVec,
-    pairs: ArcSwap<HashMap<Arc<str>, HashMap<Arc<str>, Arc<Pair>>>>,
+    pairs: ArcSwap<Pairs>,
 }
+
+/// By backend, then by model.
+type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, Arc<Pair>>>;
 
 /// The handles for one backend and one of its models.
 pub(crate) struct Pair {
@@ -106,7 +109,7 @@ impl Meters {
             total: self.total.with_label_values(&[backend, model]),
         });
         self.pairs.rcu(|pairs| {
-            let mut pairs = HashMap::clone(pairs);
+            let mut pairs = Pairs::clone(pairs);
             pairs.entry(backend.into()).or_default().insert(model.into(), Arc::clone(&pair));
             pairs
         });
@@ -136,7 +139,7 @@ impl Meters {
     /// Forgets every series of a backend that is gone.
     pub(crate) fn forget(&self, backend: &str) {
         self.pairs.rcu(|pairs| {
-            let mut pairs = HashMap::clone(pairs);
+            let mut pairs = Pairs::clone(pairs);
             pairs.remove(backend);
             pairs
         });

@@ -57,7 +57,7 @@ fn entry<'a>(
         id: name,
         object: "model",
         created: started.as_second(),
-        owned_by: owner.id.to_string(),
+        owned_by: owner.id.clone(),
     })
 }
 

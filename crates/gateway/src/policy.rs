@@ -75,9 +75,9 @@ impl Default for Limits {
             answer_bytes: 256 << 20,
             event_bytes: 8 << 20,
             body_timeout: Duration::from_secs(30),
-            first_byte_timeout: Duration::from_secs(300),
-            idle_timeout: Duration::from_secs(120),
-            total_timeout: Duration::from_secs(1800),
+            first_byte_timeout: Duration::from_mins(5),
+            idle_timeout: Duration::from_mins(2),
+            total_timeout: Duration::from_mins(30),
             queue_timeout: Duration::from_secs(30),
         }
     }

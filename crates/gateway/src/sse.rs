@@ -232,8 +232,10 @@ mod tests {
             newline in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")],
             sizes in proptest::collection::vec(1usize..20, 1..60),
         ) {
-            let mut stream: String =
-                texts.iter().map(|text| format!("data: \"{text}\"{newline}{newline}")).collect();
+            let mut stream = String::new();
+            for text in &texts {
+                stream.push_str(&format!("data: \"{text}\"{newline}{newline}"));
+            }
             stream.push_str(&format!("data: [DONE]{newline}{newline}"));
             let mut rest = Bytes::from(stream.clone());
             let mut events = Events::default();

@@ -167,7 +167,10 @@ mod tests {
         std::fs::write(&blocked, "").unwrap();
         let mut state = State { path: blocked.join("backends.json"), saved: Saved::default() };
         let name = BackendName::new("a").unwrap();
-        assert!(state.change(|saved| drop(saved.draining.insert(name))).is_err());
+        let change = state.change(|saved| {
+            saved.draining.insert(name);
+        });
+        assert!(change.is_err());
         assert_eq!(state.saved(), &Saved::default());
     }
 }
