@@ -29,26 +29,25 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
+/// One call of the baseline takes longer than all samples of a round; every so many rounds will do.
+const BASELINE_ROUNDS: usize = 8;
+
 /// Backends × models.
 const SHAPES: [(usize, usize); 2] = [(1_000, 10), (10_000, 100)];
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
+    // Short samples and many of them: most fit between two preemptions on a busy machine.
     let (rounds, budget) =
-        if quick { (3, Duration::from_millis(3)) } else { (11, Duration::from_millis(25)) };
+        if quick { (3, Duration::from_millis(1)) } else { (41, Duration::from_millis(2)) };
     println!(
-        "{rounds} rounds, {budget:?} per case and round, medians. The time of `pick` includes"
+        "{rounds} rounds of {budget:?} per case; medians. The time of `pick` includes dropping"
     );
-    println!(
-        "dropping the guard. Under updates, a thread changes one backend's offer of one model"
-    );
-    println!("without a pause; the baseline's updates and queries take turns in one thread, since");
-    println!("in two they block each other for ever.\n");
+    println!("the guard. Under updates, a thread changes one backend's offer of one model without");
+    println!("a pause; the baseline's updates and queries take turns in one thread, since in two");
+    println!("they block each other for ever.\n");
     let bytes = bytes_per_backend();
-    let mut results = Vec::new();
-    for shape in SHAPES {
-        results.extend(measure_shape(shape, rounds, budget));
-    }
+    let results = measure(rounds, budget);
     print_table(&results);
     print_summary(&results, bytes);
 }
@@ -129,50 +128,68 @@ fn theirs((backends, models): (usize, usize)) -> baseline::Registry {
 fn bytes_per_backend() -> i64 {
     let before = allocations::live_bytes();
     let registry = ours(SHAPES[0]);
-    let bytes = (allocations::live_bytes() - before) / SHAPES[0].0 as i64;
+    let bytes = (allocations::live_bytes() - before) / i64::try_from(SHAPES[0].0).unwrap();
     drop(registry);
     bytes
 }
 
-fn measure_shape(shape: (usize, usize), rounds: usize, budget: Duration) -> Vec<Measured> {
-    let (ours, theirs) = (ours(shape), theirs(shape));
-    let ids: Vec<_> = (0..shape.1).map(model_id).collect();
+/// One shape, in both designs.
+struct Fleet {
+    ours: Registry,
+    theirs: baseline::Registry,
+    models: Vec<String>,
+}
+
+fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for updates in [false, true] {
-        for threads in [1, 2] {
-            let picks = Strategy::ALL.into_iter().map(Operation::Pick);
-            for operation in picks.chain([Operation::Query]) {
-                cases.push(Case { shape, operation, threads, updates });
+    for shape in SHAPES {
+        for updates in [false, true] {
+            for threads in [1, 2] {
+                let picks = Strategy::ALL.into_iter().map(Operation::Pick);
+                for operation in picks.chain([Operation::Query]) {
+                    cases.push(Case { shape, operation, threads, updates });
+                }
             }
         }
+        cases.push(Case { shape, operation: Operation::Update, threads: 1, updates: false });
     }
-    cases.push(Case { shape, operation: Operation::Update, threads: 1, updates: false });
+    cases
+}
+
+fn measure(rounds: usize, budget: Duration) -> Vec<Measured> {
+    let fleets = SHAPES.map(|shape| Fleet {
+        ours: ours(shape),
+        theirs: theirs(shape),
+        models: (0..shape.1).map(model_id).collect(),
+    });
+    let cases = cases();
     let mut samples = vec![Vec::new(); cases.len()];
     let mut baselines = vec![Vec::new(); cases.len()];
-    for _ in 0..rounds {
+    for round in 0..rounds {
         for (at, case) in cases.iter().enumerate() {
+            let fleet = &fleets[usize::from(case.shape != SHAPES[0])];
             if let Operation::Pick(strategy) = case.operation {
-                ours.set_policy(Policy { strategy, ..Policy::default() });
-            } else {
+                fleet.ours.set_policy(Policy { strategy, ..Policy::default() });
+            } else if round % BASELINE_ROUNDS == 0 {
                 // The baseline is the same for every strategy: measured once, here.
-                baselines[at].push(run_baseline(&theirs, &ids, case, budget));
+                baselines[at].push(run_baseline(&fleet.theirs, &fleet.models, case, budget));
             }
-            samples[at].push(run(&ours, &ids, case, budget));
+            samples[at].push(run(&fleet.ours, &fleet.models, case, budget));
         }
     }
-    let find = |case: &Case| {
+    let measured = |(at, case): (usize, &Case)| {
         let operation = match case.operation {
             Operation::Pick(_) => Operation::Query,
             other => other,
         };
-        let same = Case { operation, ..*case };
-        cases.iter().position(|other| *other == same).unwrap()
-    };
-    let measured = |(at, case): (usize, &Case)| Measured {
-        case: *case,
-        nanos: median(samples[at].iter().map(|sample: &Sample| sample.nanos)),
-        baseline_nanos: median(baselines[find(case)].iter().copied()),
-        allocations: median(samples[at].iter().map(|sample| sample.allocations)),
+        let beside = Case { operation, ..*case };
+        let baseline = cases.iter().position(|other| *other == beside).unwrap();
+        Measured {
+            case: *case,
+            nanos: median(samples[at].iter().map(|sample: &Sample| sample.nanos)),
+            baseline_nanos: median(baselines[baseline].iter().copied()),
+            allocations: median(samples[at].iter().map(|sample| sample.allocations)),
+        }
     };
     cases.iter().enumerate().map(measured).collect()
 }
