@@ -51,6 +51,19 @@ impl Context {
             Failure::new(error).hint("docs/configuration.md lists every key; `callsheet config show` prints the defaults")
         })
     }
+
+    /// Reads and checks the configuration, and that its secrets are there, as the daemon does.
+    pub(crate) fn config_with_secrets(
+        &self,
+        listen: Option<SocketAddr>,
+    ) -> Result<Config, Failure> {
+        let config = self.config(listen)?;
+        config.check_secrets(self.config_file.as_deref()).map_err(|error| {
+            Failure::new(error)
+                .hint("secrets are read from the environment and the files of the daemon")
+        })?;
+        Ok(config)
+    }
 }
 
 /// Returns a base directory as the XDG specification has it: a relative path counts as unset.

@@ -49,10 +49,10 @@ struct Owned {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A backend's key, or the admin token, is not to be had.
-    #[error("`{key}`")]
+    #[error("the secret of {owner}")]
     Secret {
-        /// The key of the configuration that names it.
-        key: String,
+        /// Whose it is.
+        owner: String,
         /// Why not.
         #[source]
         cause: SecretError,
@@ -108,7 +108,7 @@ impl App {
     pub fn new(
         config: Config,
         data_dir: &Path,
-        built_in: Vec<BackendSpec>,
+        built_in: &[BackendSpec],
     ) -> Result<Self, StartError> {
         let state = State::read(data_dir)?;
         let fleet = Arc::new(Registry::with_policy(config.fleet_policy()));
@@ -119,7 +119,7 @@ impl App {
 
         let mut specs: Vec<(&BackendSpec, DiscoverySource)> = Vec::new();
         specs.extend(config.backends.iter().map(|spec| (spec, DiscoverySource::Static)));
-        for spec in &built_in {
+        for spec in built_in {
             if config.backends.iter().all(|other| other.name != spec.name) {
                 specs.push((spec, DiscoverySource::Static));
             }
@@ -133,8 +133,8 @@ impl App {
             }
         }
         let mut backends = Vec::new();
-        for (i, (spec, source)) in specs.iter().enumerate() {
-            backends.push(backend(spec, *source, &config, &format!("backends[{i}]"))?);
+        for (spec, source) in &specs {
+            backends.push(backend(spec, *source, &config)?);
         }
         fleet.add_backends(backends)?;
         for name in &state.saved().draining {
@@ -189,8 +189,8 @@ impl App {
         if self.fleet.get_backend(spec.name.as_str()).is_some() {
             return Err(ChangeError::Exists(spec.name.clone()));
         }
-        let new = backend(spec, DiscoverySource::Manual, &owned.config, "the new backend")
-            .map_err(ChangeError::Unusable)?;
+        let new =
+            backend(spec, DiscoverySource::Manual, &owned.config).map_err(ChangeError::Unusable)?;
         if dry_run {
             return Ok(BackendView::from(&new));
         }
@@ -271,15 +271,10 @@ impl App {
             owned.config.backends.iter().map(|spec| (&spec.name, spec)).collect();
         let mut gone: Vec<BackendName> = Vec::new();
         let mut come = Vec::new();
-        for (i, spec) in config.backends.iter().enumerate() {
+        for spec in &config.backends {
             let is_same = same_links && old.get(&spec.name).is_some_and(|old| *old == spec);
             if !is_same {
-                come.push(backend(
-                    spec,
-                    DiscoverySource::Static,
-                    &config,
-                    &format!("backends[{i}]"),
-                )?);
+                come.push(backend(spec, DiscoverySource::Static, &config)?);
             }
         }
         gone.extend(
@@ -372,9 +367,8 @@ fn backend(
     spec: &BackendSpec,
     source: DiscoverySource,
     config: &Config,
-    key: &str,
 ) -> Result<Backend, StartError> {
-    let api_key = secret(spec.key_source(), &format!("{key}.api_key"))?;
+    let api_key = secret(spec.key_source(), || format!("the backend {}", spec.name))?;
     let link = Link::new(spec.url.clone(), spec.backend_type, api_key, config.connection_options())
         .map_err(|cause| StartError::Tls { name: spec.name.clone(), cause })?;
     let models: Option<Vec<Model>> =
@@ -402,23 +396,24 @@ fn backend(
 
 fn guard(config: &Config) -> Result<Guard, StartError> {
     let server = &config.server;
-    let token = secret(server.admin_token(), "server.admin_token")?;
+    let token = secret(server.admin_token(), || "server.admin_token".to_owned())?;
     Ok(Guard::new(server.allowed_hosts.clone(), server.allowed_origins.clone(), token))
 }
 
-fn secret(source: Option<SecretSource>, key: &str) -> Result<Option<Secret>, StartError> {
-    let Some(source) = source else { return Ok(None) };
-    let kind = match source {
-        SecretSource::Env(_) => "env",
-        SecretSource::File(_) => "file",
-    };
-    let read = read_secret(source);
-    read.map(Some).map_err(|cause| StartError::Secret { key: format!("{key}_{kind}"), cause })
+fn secret(
+    source: Option<SecretSource>,
+    owner: impl FnOnce() -> String,
+) -> Result<Option<Secret>, StartError> {
+    let read = source.map(read_secret).transpose();
+    read.map_err(|cause| StartError::Secret { owner: owner(), cause })
 }
 
 /// Reads a secret from where it is kept.
 pub fn read_secret(source: SecretSource) -> Result<Secret, SecretError> {
     match source {
+        SecretSource::Env(name) if !callsheet_types::is_variable_name(&name) => {
+            Err(SecretError::NoVariable)
+        }
         SecretSource::Env(name) => match std::env::var(&name) {
             Ok(text) => Secret::new(&text, &format!("the environment variable {name}")),
             Err(_) => Err(SecretError::Unset(name)),

@@ -17,6 +17,6 @@ pub use backend::{BackendSpec, BackendType, DiscoverySource, Model};
 pub use duration::HumanDuration;
 pub use name::{BackendName, NameError};
 pub use principal::Principal;
-pub use secret::{Secret, SecretError, SecretSource};
+pub use secret::{Secret, SecretError, SecretSource, is_variable_name};
 pub use size::ByteSize;
 pub use url::{BackendUrl, UrlError};

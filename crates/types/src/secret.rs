@@ -22,6 +22,12 @@ pub enum SecretError {
     /// The environment variable is not set.
     #[error("the environment variable {0} is not set")]
     Unset(String),
+    /// What should name an environment variable cannot. It is not repeated: where people mix them
+    /// up, it is the secret itself.
+    #[error(
+        "what stands there cannot be the name of an environment variable; expected one such as GPU1_KEY, and never the secret itself"
+    )]
+    NoVariable,
     /// The file cannot be read.
     #[error("the file {path} cannot be read", path = .path.display())]
     Unreadable {
@@ -34,6 +40,12 @@ pub enum SecretError {
     /// The text is empty, or holds a byte that no HTTP header can carry.
     #[error("{0} holds no usable secret: it is empty, or has a control or non-ASCII character")]
     Unusable(String),
+}
+
+/// Returns whether a text can be the name of an environment variable: letters, digits and `_`.
+pub fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 impl Secret {

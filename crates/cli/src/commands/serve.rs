@@ -10,7 +10,7 @@ pub(super) fn run(context: &Context, serve: &Serve) -> Result<(), Failure> {
     if context.global.offline {
         return Err(Failure::usage("a daemon cannot be --offline: it is there to be called"));
     }
-    let config = context.config(serve.listen)?;
+    let config = context.config_with_secrets(serve.listen)?;
     logs::init(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -80,8 +80,8 @@ async fn reload_on_hangup(
             global: global.clone(),
             data_dir: std::path::PathBuf::new(),
         };
-        let taken =
-            context.config(listen).and_then(|config| app.reload(config).map_err(Failure::from));
+        let config = context.config_with_secrets(listen);
+        let taken = config.and_then(|config| app.reload(config).map_err(Failure::from));
         match taken {
             Ok(restart) if restart.is_empty() => tracing::info!("configuration reloaded"),
             Ok(restart) => tracing::warn!(
@@ -89,7 +89,7 @@ async fn reload_on_hangup(
                 "configuration reloaded, but for keys that need a restart"
             ),
             Err(failure) => {
-                tracing::error!("configuration not reloaded, the old one stays: {failure}")
+                tracing::error!("configuration not reloaded, the old one stays: {failure}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a well-formed configuration must still not say.
 
 use super::Config;
+use callsheet_types::is_variable_name;
 use std::collections::{HashMap, HashSet};
 
 /// A value that makes no sense.
@@ -38,6 +39,7 @@ impl Config {
                 "one of the two",
             ));
         }
+        check_variable("server.admin_token_env", server.admin_token_env.as_deref())?;
         let is_open = server.admin_token().is_none() && !server.allow_unauthenticated;
         if is_open && !server.listen.ip().is_loopback() {
             return Err(Fault::new(
@@ -89,6 +91,8 @@ impl Config {
                     "one of the two",
                 ));
             }
+            let key = format!("backends[{i}].api_key_env");
+            check_variable(&key, backend.api_key_env.as_deref())?;
         }
         Ok(())
     }
@@ -196,4 +200,16 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Does not repeat the value: where people mix the two up, it is the secret itself.
+fn check_variable(key: &str, name: Option<&str>) -> Result<(), Fault> {
+    if name.is_none_or(is_variable_name) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        key,
+        "cannot be the name of an environment variable (it is not shown, in case it is the secret)",
+        "a name such as GPU1_KEY, of the variable that holds the secret",
+    ))
 }

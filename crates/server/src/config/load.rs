@@ -1,8 +1,13 @@
 //! From a file and the environment to a [`Config`], with errors that name the place.
 
-use super::Config;
+use super::{Config, check::Fault};
+use crate::app::read_secret;
+use callsheet_types::{SecretError, SecretSource};
 use std::path::{Path, PathBuf};
-use toml::{Table, Value};
+use toml::{
+    Table, Value,
+    de::{DeTable, DeValue},
+};
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +37,21 @@ pub enum ConfigError {
         /// What is wrong with its value.
         message: String,
     },
+    /// A secret that the configuration names is not to be had.
+    #[error("{place}: `{key}`")]
+    Secret {
+        /// File and line.
+        place: String,
+        /// The key that names it, such as `backends[1].api_key_env`.
+        key: String,
+        /// Why not.
+        #[source]
+        cause: SecretError,
+    },
     /// A value is well-formed and makes no sense.
     #[error("{place}: `{key}` {problem}; expected {expected}")]
     Invalid {
-        /// File and line, or "the configuration" where it is a default or comes from elsewhere.
+        /// File and line, or the flag or variable that it comes from.
         place: String,
         /// The key, such as `backends[1].name`.
         key: String,
@@ -63,20 +79,12 @@ impl Config {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?,
         };
-        let origin =
-            path.map_or_else(|| "the configuration".to_owned(), |p| p.display().to_string());
-        Self::parse(&text, &origin, overrides)
+        Self::parse(&text, &origin(path), overrides)
     }
 
     /// Reads and checks a text; `origin` is what errors call it.
     pub fn parse(text: &str, origin: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let malformed = |error: &toml::de::Error| ConfigError::Malformed {
-            place: match error.span() {
-                Some(span) => format!("{origin}:{}", line_at(text, span.start)),
-                None => origin.to_owned(),
-            },
-            message: error.to_string().trim_end().to_owned(),
-        };
+        let malformed = |error: &toml::de::Error| malformed(text, origin, error);
         // Read for its errors first: only here do they know their line.
         let mut config: Self = toml::from_str(text).map_err(|error| malformed(&error))?;
         let mut table: Table = text.parse().map_err(|error| malformed(&error))?;
@@ -92,16 +100,43 @@ impl Config {
         if let Some(listen) = overrides.listen {
             config.server.listen = listen;
         }
-        config.check().map_err(|fault| ConfigError::Invalid {
-            place: match line_of(text, &fault.key) {
-                Some(line) => format!("{origin}:{line}"),
-                None => origin.to_owned(),
-            },
-            key: fault.key,
-            problem: fault.problem,
-            expected: fault.expected,
-        })?;
-        Ok(config)
+        let Err(fault) = config.check() else { return Ok(config) };
+        let is_its = |variable: &&(String, String)| {
+            config_key(&variable.0).is_some_and(|(section, key)| {
+                fault.key.strip_prefix(&section).and_then(|rest| rest.strip_prefix('.'))
+                    == Some(&key)
+            })
+        };
+        let by_flag = fault.key == "server.listen" && overrides.listen.is_some();
+        let place = match overrides.variables.iter().find(is_its) {
+            _ if by_flag => "--listen".to_owned(),
+            Some((variable, _)) => format!("the environment variable {variable}"),
+            None => place_of(text, origin, &fault.key),
+        };
+        let Fault { key, problem, expected } = fault;
+        Err(ConfigError::Invalid { place, key, problem, expected })
+    }
+
+    /// Checks that every secret which the configuration names can be read. Only the daemon needs
+    /// them: a command that merely speaks to it must not ask for the keys of its backends.
+    pub fn check_secrets(&self, path: Option<&Path>) -> Result<(), ConfigError> {
+        let server = self.server.admin_token().map(|source| ("server.admin_token".into(), source));
+        let backends = self.backends.iter().enumerate().filter_map(|(i, backend)| {
+            Some((format!("backends[{i}].api_key"), backend.key_source()?))
+        });
+        for (key, source) in server.into_iter().chain(backends) {
+            let kind = match source {
+                SecretSource::Env(_) => "env",
+                SecretSource::File(_) => "file",
+            };
+            if let Err(cause) = read_secret(source) {
+                let key = format!("{key}_{kind}");
+                let text = path.and_then(|path| std::fs::read_to_string(path).ok());
+                let place = place_of(&text.unwrap_or_default(), &origin(path), &key);
+                return Err(ConfigError::Secret { place, key, cause });
+            }
+        }
+        Ok(())
     }
 
     fn deserialize_table(table: &Table) -> Result<Self, String> {
@@ -143,15 +178,70 @@ fn scalar(text: &str) -> Value {
     }
 }
 
+fn origin(path: Option<&Path>) -> String {
+    path.map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string())
+}
+
+/// Says an error with its line and key. The line itself is not shown: it may hold a secret that
+/// somebody wrote where only its place should stand.
+fn malformed(text: &str, origin: &str, error: &toml::de::Error) -> ConfigError {
+    let Some(span) = error.span() else {
+        return ConfigError::Malformed {
+            place: origin.to_owned(),
+            message: error.message().to_owned(),
+        };
+    };
+    let key = DeTable::parse(text).ok().and_then(|table| key_at(table.get_ref(), span.start));
+    let message = match key {
+        Some(key) => format!("`{key}`: {}", error.message()),
+        None => error.message().to_owned(),
+    };
+    let line = line_at(text, span.start);
+    ConfigError::Malformed { place: format!("{origin}:{line}"), message }
+}
+
+/// Returns the key, such as `backends[1].name`, of which a byte is part.
+fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref().to_string();
+        if key.span().contains(&offset) {
+            return Some(name);
+        }
+        let within = match value.get_ref() {
+            DeValue::Table(table) => key_at(table, offset).map(|key| format!("{name}.{key}")),
+            DeValue::Array(items) => items.iter().enumerate().find_map(|(i, item)| {
+                let within = match item.get_ref() {
+                    DeValue::Table(table) => key_at(table, offset),
+                    _ => None,
+                };
+                let here = item.span().contains(&offset);
+                match within {
+                    Some(key) => Some(format!("{name}[{i}].{key}")),
+                    None => here.then(|| format!("{name}[{i}]")),
+                }
+            }),
+            _ => None,
+        };
+        within.or_else(|| value.span().contains(&offset).then_some(name))
+    })
+}
+
 fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
+/// Returns file and line of a key, as far as it has them.
+fn place_of(text: &str, origin: &str, key: &str) -> String {
+    match line_of(text, key) {
+        Some(line) => format!("{origin}:{line}"),
+        None => origin.to_owned(),
+    }
+}
+
 /// Returns the line of a key such as `backends[1].name`, or of the table that it would stand in.
 fn line_of(text: &str, key: &str) -> Option<usize> {
-    let document = toml::de::DeTable::parse(text).ok()?;
+    let document = DeTable::parse(text).ok()?;
     let mut at = None;
-    let mut value: Option<&toml::de::DeValue<'_>> = None;
     let mut table = Some(document.get_ref());
     for part in key.split('.') {
         let (name, index) = match part.split_once('[') {
@@ -167,10 +257,8 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
             spanned = item;
         }
         at = Some(spanned.span().start);
-        value = Some(spanned.get_ref());
-        table = value.and_then(|value| value.as_table());
+        table = spanned.get_ref().as_table();
     }
-    let _ = value;
     at.map(|offset| line_at(text, offset))
 }
 

@@ -11,7 +11,7 @@ use callsheet_fleet::{Policy as FleetPolicy, Strategy, UnknownCapabilities};
 use callsheet_gateway::{Limits, LogFormat, Policy, Retry, RetryAllowance};
 use callsheet_types::{BackendSpec, ByteSize, HumanDuration, SecretSource};
 use callsheet_upstream::Options;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 /// The whole configuration.
@@ -38,6 +38,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
     /// The address to listen on; port 0 takes a free one.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// The environment variable that holds the token for `/api`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +54,16 @@ pub struct ServerConfig {
     pub allowed_origins: Vec<String>,
     /// How long requests may take to finish after the daemon was told to stop.
     pub drain_timeout: HumanDuration,
+}
+
+/// Reads an address, with an error that says what one looks like.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "{text:?} is no address; expected an IP address and a port, such as \"127.0.0.1:7117\""
+        ))
+    })
 }
 
 impl Default for ServerConfig {
