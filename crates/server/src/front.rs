@@ -6,6 +6,7 @@
 use crate::{
     App,
     api::{self, ApiError},
+    cors,
 };
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -41,7 +42,18 @@ impl Front {
             return refuse(denied);
         }
         let principal = guard.principal(request.headers());
+        let foreign_page = guard.foreign_page(request.headers());
         drop(guard);
+        let Some(page) = foreign_page else { return self.route(request, principal).await };
+        if cors::is_preflight(&request) {
+            return cors::leave(&page, request.headers()).map(FrontBody::Api);
+        }
+        let mut answer = self.route(request, principal).await;
+        cors::share(answer.headers_mut(), page);
+        answer
+    }
+
+    async fn route(&self, request: Request<Incoming>, principal: Principal) -> Response<FrontBody> {
         let path = request.uri().path();
         if path.starts_with("/v1/") || path == "/v1" {
             let answer = self.app.gateway.handle(request, principal).await;

@@ -51,9 +51,17 @@ impl Guard {
         }
         match headers.get(header::ORIGIN) {
             None => Ok(()),
-            Some(origin) if self.is_own(origin, host) => Ok(()),
+            Some(origin) if self.may_call(origin, host) => Ok(()),
             Some(_) => Err(Denied::ForeignOrigin),
         }
+    }
+
+    /// Returns the origin of the page that calls, where it is not the daemon's own. Only for a
+    /// request that was admitted.
+    pub(crate) fn foreign_page(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(header::ORIGIN)?;
+        let is_own = headers.get(header::HOST).is_some_and(|host| is_of_host(origin, host));
+        (!is_own).then(|| origin.clone())
     }
 
     fn knows(&self, host: &str) -> bool {
@@ -64,13 +72,10 @@ impl Guard {
             || self.hosts.iter().any(|known| host.eq_ignore_ascii_case(known))
     }
 
-    fn is_own(&self, origin: &HeaderValue, host: &HeaderValue) -> bool {
-        let Ok(origin) = origin.to_str() else { return false };
-        let of_host = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"))
-            .is_some_and(|rest| rest.as_bytes().eq_ignore_ascii_case(host.as_bytes()));
-        of_host || self.origins.iter().any(|known| origin.eq_ignore_ascii_case(known))
+    fn may_call(&self, origin: &HeaderValue, host: &HeaderValue) -> bool {
+        let Ok(text) = origin.to_str() else { return false };
+        is_of_host(origin, host)
+            || self.origins.iter().any(|known| text.eq_ignore_ascii_case(known))
     }
 
     /// Returns who is calling. Where no token is set, whoever can reach the daemon is its admin.
@@ -86,6 +91,14 @@ impl Guard {
             _ => Principal::Anonymous,
         }
     }
+}
+
+/// Returns whether a page's origin is the host that it calls.
+fn is_of_host(origin: &HeaderValue, host: &HeaderValue) -> bool {
+    let rest = origin.to_str().ok().and_then(|origin| {
+        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+    });
+    rest.is_some_and(|rest| rest.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
 }
 
 impl Denied {

@@ -8,6 +8,7 @@
 mod api;
 mod app;
 pub mod config;
+mod cors;
 mod daemon;
 mod data_dir;
 mod demo;
