@@ -18,8 +18,9 @@ use std::{future::Future, io::Write};
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let Args { global, command } = args;
     if let Command::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Args::command(), "callsheet", &mut std::io::stdout());
-        return Ok(());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Args::command(), "callsheet", &mut script);
+        return print(&String::from_utf8(script)?);
     }
     let context = Context::new(global)?;
     match command {
