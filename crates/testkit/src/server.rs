@@ -260,6 +260,17 @@ impl TestServer {
         within("the end of the daemon", self.child.wait()).await.expect("a child of our own")
     }
 
+    /// Asks the daemon to stop and returns all that it ever wrote to standard error.
+    pub async fn stop(&mut self) -> String {
+        self.signal(Signal::TERM);
+        self.wait_exit().await;
+        let mut stderr = self.stderr.clone();
+        // Fails once the writer is gone, and then all is there.
+        let closed = async { while stderr.changed().await.is_ok() {} };
+        within("the end of standard error", closed).await;
+        self.stderr()
+    }
+
     /// Asks the daemon to stop, waits for its end, and starts it again with the same folders. It
     /// may listen on another port then.
     pub async fn restart(&mut self) {
