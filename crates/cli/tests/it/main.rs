@@ -1,6 +1,13 @@
 //! The real binary, started from a real config file, before real sockets.
 
+mod config_log;
+mod config_mistakes;
+mod config_routing;
+mod config_server;
+mod failover;
 mod first_call;
+mod observe;
+mod scene;
 
 use callsheet_testkit::{TestServer, TestServerBuilder};
 use std::path::Path;
