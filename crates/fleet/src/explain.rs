@@ -3,7 +3,7 @@
 use crate::clock::nanos;
 use crate::index::Snapshot;
 use crate::needs::{Needs, Unmet};
-use crate::pick::{Otherwise, Refusal, best_tried, otherwise};
+use crate::pick::{Otherwise, Refusal, otherwise};
 use crate::policy::Strategy;
 use crate::registry::{Backend, BackendStatus};
 use crate::sight::{Choice, Fit, Obstacle, Sight};
@@ -198,8 +198,6 @@ impl fmt::Display for Verdict {
 struct Contest {
     chosen: Choice,
     tier: Range<usize>,
-    /// Whether only those are left that the request was sent to before.
-    all_tried: bool,
     lowest_ms: Option<f64>,
 }
 
@@ -248,15 +246,11 @@ pub(crate) fn explain(
 
 fn contest(sight: &Sight<'_>) -> Option<Contest> {
     let open = |tier: &Range<usize>| tier.clone().any(|index| sight.open(index).is_some());
-    let Some(tier) = sight.tiers().find(open) else {
-        let chosen = best_tried(sight)?;
-        let tier = chosen.index..chosen.index + 1;
-        return Some(Contest { chosen, tier, all_tried: true, lowest_ms: None });
-    };
+    let tier = sight.tiers().find(open)?;
     let latency = |choice: Choice| Some(sight.backend(choice.index).latency()?.0);
     let lowest_ms = choices(sight, &tier).filter_map(latency).min_by(f64::total_cmp);
     let chosen = expected(sight, &tier, lowest_ms)?;
-    Some(Contest { chosen, tier, all_tried: false, lowest_ms })
+    Some(Contest { chosen, tier, lowest_ms })
 }
 
 fn choices(sight: &Sight<'_>, tier: &Range<usize>) -> impl Iterator<Item = Choice> {
@@ -311,20 +305,15 @@ fn verdict(sight: &Sight<'_>, contest: Option<&Contest>, index: usize) -> Verdic
             Fit::Trial(_) => Verdict::ChosenAsTrial,
         };
     }
-    Verdict::Lost(if sight.was_tried(index) {
-        if contest.all_tried { Reason::CostsMore } else { Reason::AlreadyTried }
-    } else if !contest.tier.contains(&index) {
-        Reason::LowerTier
-    } else {
-        match sight.policy.strategy {
-            Strategy::RoundRobin => Reason::NotItsTurn,
-            Strategy::Weighted if sight.backend(index).weight == 0 && chosen.weight > 0 => {
-                Reason::NoWeight
-            }
-            Strategy::Weighted => Reason::SmallerShare,
-            _ if contest.chosen.fit != Fit::Ready => Reason::TrialGoesFirst,
-            _ => Reason::CostsMore,
+    Verdict::Lost(match sight.policy.strategy {
+        _ if !contest.tier.contains(&index) => Reason::LowerTier,
+        Strategy::RoundRobin => Reason::NotItsTurn,
+        Strategy::Weighted if sight.backend(index).weight == 0 && chosen.weight > 0 => {
+            Reason::NoWeight
         }
+        Strategy::Weighted => Reason::SmallerShare,
+        _ if contest.chosen.fit != Fit::Ready => Reason::TrialGoesFirst,
+        _ => Reason::CostsMore,
     })
 }
 
@@ -347,6 +336,7 @@ fn reason(sight: &Sight<'_>, index: usize, obstacle: Obstacle) -> Reason {
             Unmet::UnknownContext => Reason::UnknownContext,
             Unmet::ContextTooShort { has } => Reason::ContextTooShort { has },
         },
+        Obstacle::Tried => Reason::AlreadyTried,
         Obstacle::AtCapacity => Reason::AtCapacity {
             max_concurrent: backend.max_concurrent().map_or(u32::MAX, std::num::NonZeroU32::get),
         },

@@ -18,13 +18,18 @@ pub struct Needs<'a> {
     pub min_context: Option<u32>,
     /// It named one backend, by id; no other will do.
     pub only: Option<&'a str>,
-    /// Those that it was sent to before. They are avoided while any other is free.
+    /// Those that it was sent to before. It is not given to them again; rather does it wait for
+    /// another one that is busy.
     pub tried: &'a [Arc<Backend>],
 }
 
 impl Needs<'_> {
     fn any(&self) -> bool {
         self.tools || self.vision || self.json_mode || self.min_context.is_some()
+    }
+
+    pub(crate) fn was_sent_to(&self, backend: &Backend) -> bool {
+        self.tried.iter().any(|tried| std::ptr::eq(&raw const **tried, backend))
     }
 }
 

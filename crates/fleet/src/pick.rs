@@ -35,8 +35,8 @@ pub enum Refusal {
     /// Nobody offers the model, or not the one backend that was asked for.
     #[error("no backend offers this model")]
     UnknownModel,
-    /// Backends that could serve it exist, but all of them are down, ejected, draining or not
-    /// probed yet.
+    /// Backends that could serve it exist, but all of them are down, ejected, draining, not probed
+    /// yet, or were sent this request before.
     #[error("no backend that offers this model is available now")]
     NoneAvailable {
         /// When the first ejection ends, if that would help; 0 while a trial is under way.
@@ -60,8 +60,7 @@ pub(crate) fn pick(shared: &Arc<Shared>, model: &str, needs: &Needs<'_>, now: In
     let Some(sight) = Sight::of(&snapshot, model, needs, nanos(now)) else {
         return Route::Refuse(Refusal::UnknownModel);
     };
-    let fresh = sight.tiers().find_map(|tier| claim_in(shared, &sight, &tier));
-    if let Some(in_flight) = fresh.or_else(|| claim_tried(shared, &sight)) {
+    if let Some(in_flight) = sight.tiers().find_map(|tier| claim_in(shared, &sight, &tier)) {
         return Route::To(in_flight);
     }
     match otherwise(&sight) {
@@ -84,35 +83,6 @@ fn claim_in(shared: &Arc<Shared>, sight: &Sight<'_>, tier: &Range<usize>) -> Opt
     strategy::round(tier, start)
         .filter_map(|index| sight.open(index))
         .find_map(|choice| claim(shared, sight, choice))
-}
-
-/// Nobody new is left: returns to the best of those that the request was sent to before.
-fn claim_tried(shared: &Arc<Shared>, sight: &Sight<'_>) -> Option<InFlight> {
-    // A place may be lost to another request between the look and the claim; each round then sees
-    // one candidate fewer.
-    for _ in 0..=sight.needs.tried.len() {
-        if let Some(in_flight) = claim(shared, sight, best_tried(sight)?) {
-            return Some(in_flight);
-        }
-    }
-    None
-}
-
-pub(crate) fn best_tried(sight: &Sight<'_>) -> Option<Choice> {
-    let mut best: Option<(usize, f64, Choice)> = None;
-    for tried in sight.needs.tried {
-        let Some(index) = sight.entry.position(&tried.id) else { continue };
-        if !sight.candidates().contains(&index) || !Arc::ptr_eq(sight.backend(index), tried) {
-            continue;
-        }
-        let Ok(fit) = sight.look(index) else { continue };
-        let tier = sight.tiers().take_while(|tier| tier.end <= index).count();
-        let cost = strategy::cost_beside(sight, index, None);
-        if best.is_none_or(|(least, lowest, _)| (tier, cost) < (least, lowest)) {
-            best = Some((tier, cost, Choice { index, fit }));
-        }
-    }
-    best.map(|(_, _, choice)| choice)
 }
 
 /// Takes the place, and the trial if it is one. `None` if another request was faster.
@@ -146,7 +116,7 @@ pub(crate) fn otherwise(sight: &Sight<'_>) -> Otherwise {
                 down = true;
                 next = Some(next.map_or(until, |next| next.min(until)));
             }
-            Err(Obstacle::Status(_)) => down = true,
+            Err(Obstacle::Status(_) | Obstacle::Tried) => down = true,
         }
     }
     Otherwise::Refuse(if unmet && !down {

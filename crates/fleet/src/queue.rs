@@ -127,10 +127,10 @@ impl Queue {
 }
 
 impl Waiter {
-    /// Where it was sent before does not matter here: nothing else is free.
     fn suits(&self, backend: &Backend, unknown: UnknownCapabilities) -> bool {
         let needs = self.needs.borrow();
         needs.only.is_none_or(|only| only == backend.id)
+            && !needs.was_sent_to(backend)
             && backend
                 .offer(&self.model)
                 .is_some_and(|offer| offer.unmet(&needs, unknown).is_none())

@@ -31,8 +31,12 @@ pub(crate) enum Fit {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Obstacle {
     Status(BackendStatus),
-    Ejected { until: u64 },
+    Ejected {
+        until: u64,
+    },
     Unmet(Unmet),
+    /// The request was sent to it before.
+    Tried,
     AtCapacity,
 }
 
@@ -75,30 +79,27 @@ impl<'a> Sight<'a> {
         self.only.map_or(0..self.entry.backends.len(), |only| only..only + 1)
     }
 
-    /// Returns whether a candidate may be used, tried before or not.
+    /// Returns whether and how a candidate may be used.
     pub(crate) fn look(&self, index: usize) -> Result<Fit, Obstacle> {
         let backend = self.backend(index);
         let fit = standing(backend, self.now)?;
         if let Some(unmet) = self.unmet(index) {
             return Err(Obstacle::Unmet(unmet));
         }
+        if self.needs.was_sent_to(backend) {
+            return Err(Obstacle::Tried);
+        }
         if backend.has_place() { Ok(fit) } else { Err(Obstacle::AtCapacity) }
     }
 
-    /// Returns how a candidate may be used that the request has not been sent to before.
+    /// Returns a candidate as a choice, if it may be used.
     pub(crate) fn open(&self, index: usize) -> Option<Choice> {
-        let fit = self.look(index).ok()?;
-        (!self.was_tried(index)).then_some(Choice { index, fit })
+        self.look(index).ok().map(|fit| Choice { index, fit })
     }
 
     pub(crate) fn unmet(&self, index: usize) -> Option<Unmet> {
         let offer: &Offer = &self.entry.offers[index];
         offer.unmet(self.needs, self.policy.unknown_capabilities)
-    }
-
-    pub(crate) fn was_tried(&self, index: usize) -> bool {
-        let backend = self.backend(index);
-        self.needs.tried.iter().any(|tried| Arc::ptr_eq(tried, backend))
     }
 }
 

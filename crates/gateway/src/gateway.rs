@@ -205,18 +205,19 @@ impl Gateway {
                     tried: &tried,
                     ..scan.needs(policy.bytes_per_token)
                 };
-                let place = match self.place(target, &needs, scan, policy, wishes.deadline).await {
+                let mut place = self.place(target, &needs, scan, policy, wishes.deadline).await;
+                if matches!(place, Err(Refused::NoneAvailable { .. })) && tried_before > 0 {
+                    // A backend that failed with one model may yet serve another.
+                    let needs = Needs { tried: &tried[tried_before..], ..needs };
+                    place = self.place(target, &needs, scan, policy, wishes.deadline).await;
+                }
+                let place = match place {
                     Ok(place) => place,
                     Err(refused) => {
                         refusal.get_or_insert(refused);
                         break;
                     }
                 };
-                if tried[tried_before..].iter().any(|backend| Arc::ptr_eq(backend, place.backend()))
-                {
-                    // Every backend of this model has had its turn.
-                    break;
-                }
                 if let Some((backend, failure)) = failures.last() {
                     if !self.retries.withdraw(policy.retries, Instant::now()) {
                         drop(place);

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 /// How many of `times` requests each backend gets, each of them over before the next begins.
 fn shares(registry: &Registry, times: u32) -> BTreeMap<String, u32> {
@@ -169,7 +171,7 @@ fn the_one_that_was_named_gets_it_or_nobody() {
 }
 
 #[test]
-fn never_the_same_one_twice_while_a_peer_is_free() {
+fn never_the_same_one_twice() {
     for strategy in Strategy::ALL {
         let registry = limited(strategy, 3, Some(1));
         let mut tried = Vec::new();
@@ -182,11 +184,23 @@ fn never_the_same_one_twice_while_a_peer_is_free() {
             assert!(!tried.iter().any(|b| Arc::ptr_eq(b, &next)), "{strategy}");
             tried.push(next);
         }
-        // All were tried: the best of them, which is one that has a place.
-        let held: Vec<_> = (0..2).map(|_| pick(&registry)).collect();
         let needs = Needs { tried: &tried, ..Needs::default() };
-        let Route::To(last) = registry.pick("m", &needs, Instant::now()) else { panic!() };
-        assert!(held.iter().all(|other| other.backend().id != last.backend().id));
+        let Route::Refuse(refusal) = registry.pick("m", &needs, Instant::now()) else { panic!() };
+        assert_eq!(refusal, Refusal::NoneAvailable { retry_after: None }, "{strategy}");
+        // One that is busy is waited for, though those that were tried are free.
+        let rest = pick(&registry);
+        let tried: Vec<_> = tried.into_iter().filter(|b| !Arc::ptr_eq(b, rest.backend())).collect();
+        let needs = Needs { tried: &tried, ..Needs::default() };
+        let Route::Wait(wait) = registry.pick("m", &needs, Instant::now()) else { panic!() };
+        let mut ticket = wait.join().unwrap();
+        // A place at one that was tried is not handed over, the place at the other one is.
+        drop([pick(&registry), pick(&registry)]);
+        assert_eq!(registry.queue_len(), 1, "{strategy}");
+        let expected = Arc::clone(rest.backend());
+        drop(rest);
+        let granted = pin!(ticket.granted()).poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(granted) = granted else { panic!("{strategy}") };
+        assert!(Arc::ptr_eq(granted.backend(), &expected), "{strategy}");
     }
 }
 
