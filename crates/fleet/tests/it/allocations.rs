@@ -1,4 +1,5 @@
 //! A decision allocates nothing, whatever the strategy, and neither does the end of a request.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use callsheet_fleet::registry::{Backend, Model, Registry};
 use callsheet_fleet::{
@@ -46,7 +47,7 @@ fn fleet(strategy: Strategy) -> Registry {
         let (id, models) = (format!("b{number}"), vec![Model::new("m")]);
         Backend::new(id.clone(), id, "http://h:1", kind, models, source, [].into())
             .with_weight(number)
-            .with_zone((number % 2 == 0).then(|| "here".to_owned()))
+            .with_zone(number.is_multiple_of(2).then(|| "here".to_owned()))
     };
     registry.add_backends((0..50).map(backend)).unwrap();
     for backend in registry.get_all_backends().iter().skip(10) {
