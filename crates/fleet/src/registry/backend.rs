@@ -102,6 +102,9 @@ struct Live {
     whole: Average,
 }
 
+#[cfg(not(feature = "shuttle"))]
+const _: () = assert!(size_of::<Live>() <= 64);
+
 impl Backend {
     /// A backend of which only its description is known: status `Unknown`, priority 0, weight 1, no
     /// limit, counters at 0. Of models with the same id the first counts.

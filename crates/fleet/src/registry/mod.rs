@@ -94,10 +94,7 @@ impl Registry {
         &self,
         backends: impl IntoIterator<Item = Backend>,
     ) -> Result<(), RegistryError> {
-        // Made first and shared then, so that what decisions read of them lies close together
-        // instead of between their models: in a large fleet, that saves a decision TLB misses.
-        let made: Vec<Backend> = backends.into_iter().collect();
-        let mut new: Vec<_> = made.into_iter().map(Arc::new).collect();
+        let mut new: Vec<_> = backends.into_iter().map(Arc::new).collect();
         new.sort_by(|a, b| a.id.cmp(&b.id));
         self.add(&new)
     }
