@@ -48,7 +48,7 @@ pub(crate) async fn run() -> Result<Outcome> {
     if let Err(error) = install(&start).await {
         return Ok(Outcome::Skipped(format!("tiny-llama cannot be installed: {error:#}")));
     }
-    let mut llama = Llama::start(&start, 0).await?;
+    let mut llama = Llama::start(&start, None).await?;
     let stand_in = FakeBackend::builder().models([MODEL]).start().await;
     let config = format!(
         "{CONFIG}\n[[backends]]\nname = \"llama\"\ntype = \"llamacpp\"\nurl = \"{}\"\n{}",
@@ -66,7 +66,7 @@ pub(crate) async fn run() -> Result<Outcome> {
     pass("llama.cpp is killed (SIGKILL)", &load).await;
     expect_status(&server, "unhealthy").await?;
 
-    let port = llama.port()?;
+    let port = Some(llama.port()?);
     llama = Llama::start(&start, port).await?;
     expect_status(&server, "healthy").await?;
     served = expect_served(&server, &load, "llama.cpp is back", served).await?;
@@ -165,12 +165,14 @@ struct Llama {
 }
 
 impl Llama {
-    /// Starts the server on this port, or on a free one for 0, and waits until it is ready.
-    async fn start(start: &Path, port: u16) -> Result<Self> {
+    /// Starts the server on this port, or on a free one, and waits until it is ready.
+    async fn start(start: &Path, port: Option<u16>) -> Result<Self> {
         let mut child = Command::new(start)
+            // The server inside reads PORT too, and would take 0 for another free port.
+            .env_remove("PORT")
+            .envs(port.map(|port| ("PORT", port.to_string())))
             // One request at a time is all it can do; the next one must wait, not interrupt.
             .args(["--interrupt_requests", "false"])
-            .env("PORT", port.to_string())
             .env("TINY_LLAMA_ALIAS", MODEL)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
