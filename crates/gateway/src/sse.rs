@@ -40,7 +40,7 @@ impl Events {
                 end => self.partial.split_to(searched_from + end).freeze(),
             }
         };
-        if self.partial.len() > limit {
+        if self.partial.len() > limit || holds_longer(&whole, limit) {
             return Err(EventTooLong(limit));
         }
         self.note(&whole);
@@ -74,6 +74,18 @@ fn events_end(bytes: &[u8]) -> usize {
     }
     let ends = |mark: &[u8]| memmem::rfind(bytes, mark).map_or(0, |at| at + mark.len());
     ends(b"\n\n").max(ends(b"\n\r\n")).max(ends(b"\r\r"))
+}
+
+/// Returns whether one of these whole events is longer than the limit, which must not depend on how
+/// many of them a read brought.
+fn holds_longer(mut events: &[u8], limit: usize) -> bool {
+    while events.len() > limit {
+        match events_end(&events[..limit]) {
+            0 => return true,
+            end => events = &events[end..],
+        }
+    }
+    false
 }
 
 fn has_done(events: &[u8]) -> bool {
@@ -167,6 +179,27 @@ mod tests {
             ("data: 1\r\n\r\ndata: 2\r\n", 11),
         ] {
             assert_eq!(events_end(bytes.as_bytes()), end, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_event_longer_than_the_limit_is_too_long_whatever_comes_with_it() {
+        for (stream, limit, fits) in [
+            ("data: 1\n\ndata: 2\n\n", 9, true),
+            ("data: 1\n\ndata: 2\n\n", 8, false),
+            ("data: 1\n\ndata: 22\n\ndata: 3\n\n", 9, false),
+            ("data: 1\n\ndata: 22\n\ndata: 3\n\n", 10, true),
+            ("data: 1\r\n\r\ndata: 2\r\n\r\n", 11, true),
+            ("data: 1\r\n\r\ndata: 2\r\n\r\n", 10, false),
+        ] {
+            for size in 1..=stream.len() {
+                let mut events = Events::default();
+                let all_fit = stream
+                    .as_bytes()
+                    .chunks(size)
+                    .all(|chunk| events.push(Bytes::copy_from_slice(chunk), limit).is_ok());
+                assert_eq!(all_fit, fits, "{stream:?} in pieces of {size}, limit {limit}");
+            }
         }
     }
 
