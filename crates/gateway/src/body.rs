@@ -140,7 +140,10 @@ impl AnswerStream {
         shape: Shape,
         patience: Patience,
     ) -> Self {
-        Self { call, model: model.into(), answer: Some(answer), ready, shape, patience }
+        let answer = Some(answer);
+        let mut stream = Self { call, model: model.into(), answer, ready, shape, patience };
+        stream.expect_end_if_complete();
+        stream
     }
 
     fn is_end(&self) -> bool {
@@ -192,13 +195,7 @@ impl AnswerStream {
         match &mut self.shape {
             Shape::Events { events, limit } => {
                 let whole = events.push(chunk, *limit).map_err(|error| error.to_string())?;
-                if events.is_complete() {
-                    self.patience.idle = AFTER_DONE;
-                    self.patience
-                        .alarm
-                        .as_mut()
-                        .reset((self.patience.last_read + AFTER_DONE).into());
-                }
+                self.expect_end_if_complete();
                 Ok(whole)
             }
             Shape::Plain { left } => match left.checked_sub(chunk.len() as u64) {
@@ -208,6 +205,17 @@ impl AnswerStream {
                 }
                 None => Err("longer than limits.answer_bytes".to_owned()),
             },
+        }
+    }
+
+    /// Waits for the end no longer than a backend needs that has said everything.
+    fn expect_end_if_complete(&mut self) {
+        if let Shape::Events { events, .. } = &self.shape
+            && events.is_complete()
+        {
+            let patience = &mut self.patience;
+            patience.idle = AFTER_DONE;
+            patience.alarm.as_mut().reset((patience.last_read + AFTER_DONE).into());
         }
     }
 
