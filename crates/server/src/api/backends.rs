@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{
         Path, Query, State,
-        rejection::{JsonRejection, QueryRejection},
+        rejection::{JsonRejection, PathRejection, QueryRejection},
     },
     http::StatusCode,
 };
@@ -25,6 +25,7 @@ pub(super) struct Change {
 }
 
 type Asked = Result<Query<Change>, QueryRejection>;
+type Named = Result<Path<String>, PathRejection>;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Vec<BackendView>> {
     Json(app.fleet.get_all_backends().iter().map(|backend| BackendView::from(&**backend)).collect())
@@ -32,8 +33,9 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Vec<BackendView>> 
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Named,
 ) -> Result<Json<BackendView>, ApiError> {
+    let name = named(name)?;
     let backend = app.fleet.get_backend(&name).ok_or(ChangeError::NotFound(name))?;
     Ok(Json(BackendView::from(&*backend)))
 }
@@ -56,28 +58,28 @@ pub(super) async fn add(
 
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Named,
     asked: Asked,
 ) -> Result<Json<BackendView>, ApiError> {
-    let dry_run = dry_run(asked)?;
+    let (name, dry_run) = (named(name)?, dry_run(asked)?);
     change(&app, move |app| app.remove_backend(&name, dry_run)).await.map(Json)
 }
 
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Named,
     asked: Asked,
 ) -> Result<Json<BackendView>, ApiError> {
-    let dry_run = dry_run(asked)?;
+    let (name, dry_run) = (named(name)?, dry_run(asked)?);
     change(&app, move |app| app.drain_backend(&name, dry_run)).await.map(Json)
 }
 
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Named,
     asked: Asked,
 ) -> Result<Json<BackendView>, ApiError> {
-    let dry_run = dry_run(asked)?;
+    let (name, dry_run) = (named(name)?, dry_run(asked)?);
     let key = name.clone();
     let view = change(&app, move |app| app.resume_backend(&key, dry_run)).await?;
     if dry_run {
@@ -85,6 +87,13 @@ pub(super) async fn resume(
     }
     let seen = app.first_look(&name).await;
     Ok(Json(seen.unwrap_or(view)))
+}
+
+fn named(name: Named) -> Result<String, ApiError> {
+    match name {
+        Ok(Path(name)) => Ok(name),
+        Err(rejection) => Err(ApiError::BadRequest(rejection.body_text())),
+    }
 }
 
 fn dry_run(asked: Asked) -> Result<bool, ApiError> {
