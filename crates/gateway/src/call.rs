@@ -130,8 +130,12 @@ impl Call {
             (Failure::Status { code: 429, .. }, None) => serving.place.rest(BUSY, now),
             (_, None) => serving.place.failed(now),
         };
-        self.gateway.meters.failed(&backend.id, model, class);
-        if let Some(duration) = ejected {
+        // One that was removed meanwhile must not come back as a series that nobody removes.
+        let is_known = self.gateway.fleet.get_backend(&backend.id).is_some();
+        if is_known {
+            self.gateway.meters.failed(&backend.id, model, class);
+        }
+        if let Some(duration) = ejected.filter(|_| is_known) {
             self.gateway.meters.ejected(&backend.id);
             tracing::warn!(
                 backend = &*backend.id,

@@ -223,7 +223,9 @@ impl Gateway {
                         drop(place);
                         return Err((call, failed(scan, failures)));
                     }
-                    self.meters.retried(backend, target.model, failure.class());
+                    if self.fleet.get_backend(backend).is_some() {
+                        self.meters.retried(backend, target.model, failure.class());
+                    }
                 }
                 let now = Instant::now();
                 call.begin(place, target.model, now);
