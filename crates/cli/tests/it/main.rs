@@ -1,13 +1,20 @@
 //! The real binary, started from a real config file, before real sockets.
 
+mod api;
+mod config_backends;
 mod config_log;
 mod config_mistakes;
 mod config_routing;
 mod config_server;
+mod drain;
+mod ejection;
 mod failover;
 mod first_call;
+mod health;
+mod names;
 mod observe;
 mod scene;
+mod streams;
 
 use callsheet_testkit::{TestServer, TestServerBuilder};
 use std::path::Path;

@@ -1,0 +1,278 @@
+//! `/api/v1` as a program sees it: every endpoint, its refusals, and what survives what.
+
+use crate::{
+    observe::{backend, refusal, served_by, until_status},
+    server,
+};
+use callsheet_testkit::{FakeBackend, Reply, Signal, TestServer, client};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const BACKENDS: &str = "/api/v1/backends";
+
+async fn add(server: &TestServer, name: &str, url: &str) -> Reply {
+    server.post_json(BACKENDS, &json!({"name": name, "url": url})).await
+}
+
+async fn names(server: &TestServer) -> BTreeSet<String> {
+    let list = server.get(BACKENDS).await.json();
+    let list = list.as_array().expect("a list").iter();
+    list.map(|backend| backend["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn an_added_backend_is_there_at_once_and_after_a_restart() {
+    let fake = FakeBackend::start().await;
+    let mut server = server("").start().await;
+    let reply = add(&server, "gpu-2", &fake.url()).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let added = reply.json();
+    assert_eq!(
+        (&added["status"], &added["models"][0]["id"]),
+        (&"healthy".into(), &"test-model".into())
+    );
+    assert_eq!(
+        (&added["discovery_source"], &added["backend_type"]),
+        (&"manual".into(), &"generic".into())
+    );
+    assert_eq!(served_by(&server, "test-model").await, "gpu-2");
+    assert_eq!(names(&server).await, BTreeSet::from(["gpu-2".to_owned()]));
+    server.restart().await;
+    assert_eq!(served_by(&server, "test-model").await, "gpu-2");
+    let reply = server.request("DELETE", &format!("{BACKENDS}/gpu-2"), &[], b"").await;
+    assert_eq!((reply.status, reply.json()["name"].clone()), (200, "gpu-2".into()));
+    server.restart().await;
+    assert!(names(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn every_key_of_an_added_backend_survives_a_restart() {
+    let fake = FakeBackend::start().await;
+    let mut server = server("").env("GPU2_KEY", "sk-of-gpu-2").start().await;
+    let spec = json!({
+        "name": "gpu-2", "type": "vllm", "url": fake.url(), "api_key_env": "GPU2_KEY",
+        "priority": -3, "weight": 7, "zone": "east", "max_concurrent": 5,
+        "models": ["plain", {"id": "described", "context_length": 4096}],
+    });
+    assert_eq!(server.post_json(BACKENDS, &spec).await.status, 201);
+    let before = backend(&server, "gpu-2").await;
+    server.restart().await;
+    let after = backend(&server, "gpu-2").await;
+    for (key, value) in [
+        ("backend_type", json!("vllm")),
+        ("priority", json!(-3)),
+        ("weight", json!(7)),
+        ("zone", json!("east")),
+        ("max_concurrent", json!(5)),
+    ] {
+        assert_eq!((&before[key], &after[key]), (&value, &value), "{key}");
+    }
+    assert_eq!(before["models"], after["models"]);
+    assert_eq!(served_by(&server, "described").await, "gpu-2");
+    assert_eq!(fake.requests()[0].header("authorization"), Some("Bearer sk-of-gpu-2"));
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_answer_is_added_and_shown_as_it_is() {
+    let gone = FakeBackend::start().await;
+    gone.stop().await;
+    let server = server("").start().await;
+    let added = add(&server, "gone", &gone.url()).await;
+    assert_eq!((added.status, added.json()["status"].clone()), (201, "unhealthy".into()));
+    gone.restart().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_added_is_refused_with_its_reason() {
+    let fake = FakeBackend::start().await;
+    let server = server(&fake.config("fixed")).start().await;
+    assert_eq!(add(&server, "mine", &fake.url()).await.status, 201, "two may share a URL");
+    let url = fake.url();
+    for (body, expected, part) in [
+        (json!({"name": "fixed", "url": url}), "409 backend_in_config_file", "config file"),
+        (json!({"name": "mine", "url": url}), "409 backend_exists", "named mine already"),
+        (json!({"name": "a b", "url": url}), "400 invalid_request", "letters, digits"),
+        (json!({"name": "a", "url": "ftp://h"}), "400 invalid_request", "neither http nor https"),
+        (json!({"name": "a"}), "400 invalid_request", "missing field `url`"),
+        (
+            json!({"name": "a", "url": url, "prio": 1}),
+            "400 invalid_request",
+            "unknown field `prio`",
+        ),
+        (json!({"name": "a", "url": url, "type": "gpu"}), "400 invalid_request", "unknown variant"),
+        (json!({"name": "a", "url": url, "max_concurrent": 0}), "400 invalid_request", "nonzero"),
+        (
+            json!({"name": "a", "url": url, "api_key_env": "NO_KEY"}),
+            "400 backend_unusable",
+            "NO_KEY",
+        ),
+        (json!([]), "400 invalid_request", "BackendSpec"),
+    ] {
+        let reply = server.post_json(BACKENDS, &body).await;
+        assert_eq!(refusal(&reply), expected, "{body}: {}", reply.text());
+        assert!(reply.text().contains(part), "{body}: {}", reply.text());
+    }
+    assert_eq!(names(&server).await.len(), 2, "nothing was added by any of these");
+}
+
+#[tokio::test]
+async fn a_key_in_the_wrong_place_is_not_repeated() {
+    let server = server("").start().await;
+    for body in [
+        json!({"name": "a", "url": "http://h", "api_key_env": "sk-hidden"}),
+        json!({"name": "a", "url": "http://user:sk-hidden@h"}),
+        json!({"name": "a", "url": "http://h", "api_key": "sk-hidden"}),
+    ] {
+        let reply = server.post_json(BACKENDS, &body).await;
+        assert_eq!(reply.status, 400, "{}", reply.text());
+        assert!(!reply.text().contains("hidden"), "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_in_the_same_shape() {
+    let server = server("").start().await;
+    let json = [("Content-Type", "application/json")];
+    for (method, path, headers, body, expected) in [
+        ("GET", "/api/v1/nothing", &[][..], &b""[..], "404 unknown_endpoint"),
+        ("GET", "/nothing", &[], b"", "404 unknown_endpoint"),
+        ("PUT", BACKENDS, &[], b"", "405 method_not_allowed"),
+        ("POST", "/healthz", &[], b"", "405 method_not_allowed"),
+        ("GET", "/api/v1/backends/nobody", &[], b"", "404 backend_not_found"),
+        ("DELETE", "/api/v1/backends/nobody", &[], b"", "404 backend_not_found"),
+        ("POST", "/api/v1/backends/nobody/drain", &[], b"", "404 backend_not_found"),
+        ("POST", "/api/v1/backends/nobody/resume", &[], b"", "404 backend_not_found"),
+        ("GET", "/api/v1/backends/%ff", &[], b"", "400 invalid_request"),
+        ("POST", BACKENDS, &json, b"{", "400 invalid_request"),
+        ("POST", BACKENDS, &[], b"{}", "400 invalid_request"),
+        ("POST", "/api/v1/backends?dryrun=true", &json, b"{}", "400 invalid_request"),
+        ("POST", "/api/v1/backends?dry_run=perhaps", &json, b"{}", "400 invalid_request"),
+        ("GET", "/api/v1/route", &[], b"", "400 invalid_request"),
+        ("GET", "/api/v1/route?model=a&needs=magic", &[], b"", "400 invalid_request"),
+        ("GET", "/api/v1/route?model=a&min_context=-1", &[], b"", "400 invalid_request"),
+    ] {
+        let reply = server.request(method, path, headers, body).await;
+        assert_eq!(refusal(&reply), expected, "{method} {path}: {}", reply.text());
+        let error = reply.json()["error"].clone();
+        assert!(error["message"].is_string() && error["type"].is_string(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_and_changes_nothing() {
+    let fake = FakeBackend::start().await;
+    let server = server(&fake.config("a")).start().await;
+    assert_eq!(add(&server, "b", &fake.url()).await.status, 201);
+    let state = || std::fs::read_to_string(server.data_dir().join("backends.json")).unwrap();
+    let before = (names(&server).await, state());
+    let dry = async |method: &str, path: &str, body: &Value| {
+        let headers = [("Content-Type", "application/json")];
+        let path = format!("{BACKENDS}{path}?dry_run=true");
+        server.request(method, &path, &headers, body.to_string().as_bytes()).await
+    };
+    let none = Value::Null;
+    assert_eq!(dry("POST", "", &json!({"name": "c", "url": fake.url()})).await.status, 200);
+    assert_eq!(dry("DELETE", "/b", &none).await.json()["name"], "b");
+    assert_eq!(dry("POST", "/a/drain", &none).await.status, 200);
+    assert_eq!(dry("POST", "/a/resume", &none).await.status, 200);
+    assert_eq!(before, (names(&server).await, state()));
+    assert_eq!(backend(&server, "a").await["status"], "healthy");
+    let refused = dry("POST", "", &json!({"name": "a", "url": fake.url()})).await;
+    assert_eq!(refusal(&refused), "409 backend_in_config_file", "it refuses what would be refused");
+}
+
+#[tokio::test]
+async fn of_many_adds_of_one_name_exactly_one_wins() {
+    let fake = FakeBackend::start().await;
+    let server = server("").start().await;
+    let replies = add_all(&server, &fake, |_| "same".to_owned()).await;
+    let count = |wanted: u16| replies.iter().filter(|status| **status == wanted).count();
+    assert_eq!((count(201), count(409)), (1, 49));
+    let saved = std::fs::read_to_string(server.data_dir().join("backends.json")).unwrap();
+    assert_eq!(saved.matches("\"same\"").count(), 1, "{saved}");
+}
+
+#[tokio::test]
+async fn of_many_adds_at_once_none_is_lost_even_if_the_daemon_is_killed() {
+    let fake = FakeBackend::start().await;
+    let mut server = server("").start().await;
+    let replies = add_all(&server, &fake, |i| format!("b-{i}")).await;
+    assert_eq!(replies, [201; 50]);
+    server.signal(Signal::KILL);
+    server.restart().await;
+    let expected: BTreeSet<_> = (0..50).map(|i| format!("b-{i}")).collect();
+    assert_eq!(names(&server).await, expected);
+    until_status(&server, "b-49", "healthy").await;
+}
+
+/// Adds fifty backends at once and returns the status of each answer.
+async fn add_all(
+    server: &TestServer,
+    fake: &FakeBackend,
+    name: impl Fn(usize) -> String,
+) -> Vec<u16> {
+    let address = server.address();
+    let calls: Vec<_> = (0..50)
+        .map(|i| {
+            let body = json!({"name": name(i), "url": fake.url()}).to_string();
+            let headers = [("Content-Type", "application/json")];
+            tokio::spawn(async move {
+                client::request(address, "POST", BACKENDS, &headers, body.as_bytes()).await
+            })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for call in calls {
+        statuses.push(call.await.unwrap().expect("an answer").status);
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn a_damaged_state_file_stops_the_start_and_is_left_alone() {
+    for (text, part) in [
+        ("{\"version\":1,\"backends\":[{\"na", "EOF while parsing"),
+        ("{\"version\":2,\"backends\":[],\"draining\":[]}", "a newer Callsheet"),
+        ("", "EOF while parsing"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("backends.json");
+        std::fs::write(&file, text).unwrap();
+        let output = server("").args(["--data-dir".as_ref(), dir.path().as_os_str()]);
+        let output = output.run_to_exit().await;
+        assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{output:?}");
+        let said = &output.stderr;
+        assert!(said.contains(&*file.to_string_lossy()) && said.contains(part), "{said}");
+        assert!(said.contains("is damaged; mend it, or move it away"), "{said}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_is_not_done() {
+    let fake = FakeBackend::start().await;
+    let server = server("").start().await;
+    // A folder cannot be replaced by a file, whoever tries.
+    std::fs::create_dir(server.data_dir().join("backends.json")).unwrap();
+    let reply = add(&server, "a", &fake.url()).await;
+    assert_eq!(refusal(&reply), "500 state_not_saved", "{}", reply.text());
+    assert!(names(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_decision_is_explained_for_a_model_and_its_fallbacks() {
+    let fake = FakeBackend::start().await;
+    let config = format!(
+        "[routing.aliases]\nfast = \"a/b c\"\n[routing.fallbacks]\n\"a/b c\" = [\"test-model\"]\n{}",
+        fake.config("a")
+    );
+    let server = server(&config).start().await;
+    let reply = server.get("/api/v1/route?model=fast&needs=tools,json&min_context=10").await;
+    let report = reply.json();
+    assert_eq!(report["requested"], "fast");
+    let steps = report["steps"].as_array().unwrap();
+    assert_eq!((&steps[0]["model"], &steps[1]["model"]), (&"a/b c".into(), &"test-model".into()));
+    assert_eq!(steps[0]["explanation"]["outcome"], json!({"refuse": {"code": "unknown_model"}}));
+    assert_eq!(steps[1]["explanation"]["outcome"], json!({"to": "a"}));
+    assert_eq!(fake.request_count(), 0, "asking sends nothing");
+}
