@@ -24,6 +24,11 @@ impl Link {
         Ok(Self { url, backend_type, api_key, authority, upstream })
     }
 
+    /// Returns whether another link shows the backend the same key.
+    pub fn has_same_key(&self, other: &Self) -> bool {
+        self.api_key == other.api_key
+    }
+
     /// Returns the connections.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream

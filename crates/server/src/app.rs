@@ -32,17 +32,40 @@ pub struct App {
     /// The access log.
     pub journal: Arc<Journal>,
     pub(crate) guard: ArcSwap<Guard>,
-    prober: Prober,
+    pub(crate) prober: Prober,
     is_ready: AtomicBool,
     /// Changes take turns: this is what they change, and the order in which they do it.
     owned: Mutex<Owned>,
 }
 
-struct Owned {
-    config: Config,
-    state: State,
-    /// The backends of the config file, and built-in ones.
-    fixed: HashSet<BackendName>,
+pub(crate) struct Owned {
+    pub(crate) config: Config,
+    pub(crate) state: State,
+    built_in: Vec<BackendSpec>,
+}
+
+impl Owned {
+    fn is_fixed(&self, name: &BackendName) -> bool {
+        self.config.backends.iter().chain(&self.built_in).any(|spec| spec.name == *name)
+    }
+
+    /// Returns every backend that there is to be under a configuration. Where two have one name
+    /// the config file goes before what is built in, and that before what was added.
+    pub(crate) fn specs(&self, config: &Config) -> Vec<(BackendSpec, DiscoverySource)> {
+        let mut names = HashSet::new();
+        let fixed = config.backends.iter().chain(&self.built_in);
+        let fixed = fixed.map(|spec| (spec, DiscoverySource::Static));
+        let added = self.state.saved().backends.iter().map(|spec| (spec, DiscoverySource::Manual));
+        let mut specs = Vec::new();
+        for (spec, source) in fixed.chain(added) {
+            if names.insert(&spec.name) {
+                specs.push((spec.clone(), source));
+            } else if source == DiscoverySource::Manual {
+                tracing::warn!(backend = %spec.name, "the config file has a backend of this name too, which goes first");
+            }
+        }
+        specs
+    }
 }
 
 /// A daemon that cannot start, or a configuration that it cannot take.
@@ -117,31 +140,18 @@ impl App {
             Gateway::new(Arc::clone(&fleet), config.gateway_policy(), Arc::clone(&journal))?;
         let guard = guard(&config)?;
 
-        let mut specs: Vec<(&BackendSpec, DiscoverySource)> = Vec::new();
-        specs.extend(config.backends.iter().map(|spec| (spec, DiscoverySource::Static)));
-        for spec in built_in {
-            if config.backends.iter().all(|other| other.name != spec.name) {
-                specs.push((spec, DiscoverySource::Static));
-            }
-        }
-        let fixed: HashSet<BackendName> = specs.iter().map(|(spec, _)| spec.name.clone()).collect();
-        for spec in &state.saved().backends {
-            if fixed.contains(&spec.name) {
-                tracing::warn!(backend = %spec.name, "the config file has a backend of this name too, which goes first");
-            } else {
-                specs.push((spec, DiscoverySource::Manual));
-            }
-        }
+        let owned = Owned { config, state, built_in: built_in.to_vec() };
+        let config = &owned.config;
         let mut backends = Vec::new();
-        for (spec, source) in &specs {
-            backends.push(backend(spec, *source, &config)?);
+        for (spec, source) in &owned.specs(config) {
+            backends.push(backend(spec, *source, config)?);
         }
         fleet.add_backends(backends)?;
-        for name in &state.saved().draining {
+        for name in &owned.state.saved().draining {
             // One that is gone is not drained any more.
             let _ = fleet.update_status(name.as_str(), BackendStatus::Draining, None);
         }
-        let prober = Prober::new(Arc::clone(&fleet), health_policy(&config));
+        let prober = Prober::new(Arc::clone(&fleet), health_policy(config));
         Ok(Self {
             prober,
             gateway: Arc::new(gateway),
@@ -149,7 +159,7 @@ impl App {
             journal,
             guard: ArcSwap::from_pointee(guard),
             is_ready: AtomicBool::new(false),
-            owned: Mutex::new(Owned { config, state, fixed }),
+            owned: Mutex::new(owned),
         })
     }
 
@@ -183,7 +193,7 @@ impl App {
         dry_run: bool,
     ) -> Result<BackendView, ChangeError> {
         let mut owned = self.owned();
-        if owned.fixed.contains(&spec.name) {
+        if owned.is_fixed(&spec.name) {
             return Err(ChangeError::Configured(spec.name.clone()));
         }
         if self.fleet.get_backend(spec.name.as_str()).is_some() {
@@ -215,8 +225,9 @@ impl App {
     pub fn remove_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
         let mut owned = self.owned();
         let backend = self.known(name)?;
-        if let Some(name) = owned.fixed.get(&backend_name(&backend)?) {
-            return Err(ChangeError::Configured(name.clone()));
+        let key = backend_name(&backend)?;
+        if owned.is_fixed(&key) {
+            return Err(ChangeError::Configured(key));
         }
         if !dry_run {
             owned.state.change(|saved| {
@@ -262,77 +273,11 @@ impl App {
         Ok(BackendView::from(&*backend))
     }
 
-    /// Takes a new configuration, all of it or none. Returns the keys whose change needs a restart.
-    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
-        let mut owned = self.owned();
-        let guard = guard(&config)?;
-        let same_links = config.connection_options() == owned.config.connection_options();
-        let old: HashMap<&BackendName, &BackendSpec> =
-            owned.config.backends.iter().map(|spec| (&spec.name, spec)).collect();
-        let mut gone: Vec<BackendName> = Vec::new();
-        let mut come = Vec::new();
-        for spec in &config.backends {
-            let is_same = same_links && old.get(&spec.name).is_some_and(|old| *old == spec);
-            if !is_same {
-                come.push(backend(spec, DiscoverySource::Static, &config)?);
-            }
-        }
-        gone.extend(
-            old.keys()
-                .filter(|name| config.backends.iter().all(|s| s.name != ***name))
-                .map(|name| (*name).clone()),
-        );
-        drop(old);
-
-        // Nothing below can fail: what could has been made above.
-        self.fleet.set_policy(config.fleet_policy());
-        self.gateway.set_policy(config.gateway_policy());
-        self.guard.store(Arc::new(guard));
-        for name in &gone {
-            owned.fixed.remove(name);
-            if let Some(backend) = self.fleet.get_backend(name.as_str()) {
-                self.forget(&backend);
-            }
-        }
-        for new in come {
-            if let Some(old) = self.fleet.get_backend(&new.id) {
-                self.forget(&old);
-            }
-            if let Ok(name) = BackendName::new(&new.id) {
-                owned.fixed.insert(name);
-            }
-            let is_draining =
-                owned.state.saved().draining.iter().any(|name| name.as_str() == new.id);
-            if let Ok(added) = self.fleet.add_backend(new) {
-                if is_draining {
-                    let _ = self.fleet.update_status(&added.id, BackendStatus::Draining, None);
-                }
-                self.watch(&added);
-            }
-        }
-        self.prober.set_policy(health_policy(&config));
-        let mut restart = Vec::new();
-        if config.server.listen != owned.config.server.listen {
-            restart.push("server.listen");
-        }
-        if config.log != owned.config.log {
-            restart.push("log");
-        }
-        let (new, now) = (&config.limits, &owned.config.limits);
-        if (new.header_bytes, new.header_timeout, new.send_timeout)
-            != (now.header_bytes, now.header_timeout, now.send_timeout)
-        {
-            restart.push("limits.header_bytes, header_timeout, send_timeout");
-        }
-        owned.config = config;
-        Ok(restart)
-    }
-
-    fn watch(&self, backend: &Arc<Backend>) {
+    pub(crate) fn watch(&self, backend: &Arc<Backend>) {
         self.prober.watch(backend, backend.metadata.contains_key(DECLARED_MODELS));
     }
 
-    fn forget(&self, backend: &Arc<Backend>) {
+    pub(crate) fn forget(&self, backend: &Arc<Backend>) {
         self.prober.forget(&backend.id);
         // Somebody else may have removed it; then it is gone all the same.
         let _ = self.fleet.remove_backend(&backend.id);
@@ -351,7 +296,7 @@ impl App {
         self.fleet.get_backend(name).ok_or_else(|| ChangeError::NotFound(name.to_owned()))
     }
 
-    fn owned(&self) -> MutexGuard<'_, Owned> {
+    pub(crate) fn owned(&self) -> MutexGuard<'_, Owned> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -361,9 +306,9 @@ fn backend_name(backend: &Backend) -> Result<BackendName, ChangeError> {
 }
 
 /// Stands in the metadata of a backend whose models were declared, and are not taken from its list.
-const DECLARED_MODELS: &str = "declared_models";
+pub(crate) const DECLARED_MODELS: &str = "declared_models";
 
-fn backend(
+pub(crate) fn backend(
     spec: &BackendSpec,
     source: DiscoverySource,
     config: &Config,
@@ -394,7 +339,7 @@ fn backend(
         .with_link(Arc::new(link)))
 }
 
-fn guard(config: &Config) -> Result<Guard, StartError> {
+pub(crate) fn guard(config: &Config) -> Result<Guard, StartError> {
     let server = &config.server;
     let token = secret(server.admin_token(), || "server.admin_token".to_owned())?;
     Ok(Guard::new(server.allowed_hosts.clone(), server.allowed_origins.clone(), token))
@@ -425,7 +370,7 @@ pub fn read_secret(source: SecretSource) -> Result<Secret, SecretError> {
     }
 }
 
-fn health_policy(config: &Config) -> HealthPolicy {
+pub(crate) fn health_policy(config: &Config) -> HealthPolicy {
     HealthPolicy {
         interval: config.health.interval.0,
         timeout: config.health.timeout.0,

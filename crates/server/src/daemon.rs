@@ -60,12 +60,9 @@ impl Daemon {
         let listen = |cause| DaemonError::Listen { address, cause };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let demo = match demo {
-            true => Some(Demo::start().await.map_err(DaemonError::Demo)?),
-            false => None,
-        };
+        let demo = if demo { Some(Demo::start().await.map_err(DaemonError::Demo)?) } else { None };
         let built_in = demo.as_ref().map(Demo::backends).unwrap_or_default();
-        let app = Arc::new(App::new(config.clone(), data_dir.path(), built_in)?);
+        let app = Arc::new(App::new(config.clone(), data_dir.path(), &built_in)?);
         data_dir.announce(&format!("http://{}", callable(address)))?;
         Ok(Self { app, listener, address, data_dir, config, demo })
     }
@@ -118,7 +115,7 @@ impl Daemon {
         let open = draining.receiver_count();
         tracing::info!(connections = open, "stopping: finishing what is under way");
         draining.send_replace(true);
-        let timeout = self.config.server.drain_timeout.0;
+        let timeout = self.app.config().server.drain_timeout.0;
         let cut = match tokio::time::timeout(timeout, draining.closed()).await {
             Ok(()) => 0,
             Err(_) => draining.receiver_count(),

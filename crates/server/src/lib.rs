@@ -16,6 +16,7 @@ mod front;
 mod guard;
 mod local;
 mod metrics;
+mod reload;
 mod state;
 
 pub use api::{ApiError, RouteReport, RouteStep};
