@@ -70,6 +70,12 @@ async fn level_says_how_much_is_written() {
     let (error, id) = log_of("[log]\nlevel = \"error\"\n").await;
     assert!(!error.contains(ready), "{error}");
     assert!(error.contains(&id), "requests have a key of their own: {error}");
+    for (level, is_there) in [("info", false), ("debug", true)] {
+        let mut server = server(&format!("[log]\nlevel = \"{level}\"\n")).start().await;
+        server.raw(b"no HTTP at all\r\n\r\n").await;
+        let log = server.stop().await;
+        assert_eq!(log.contains("a client's connection ended early"), is_there, "{level}: {log}");
+    }
 }
 
 #[tokio::test]

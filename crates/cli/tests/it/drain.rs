@@ -111,7 +111,7 @@ async fn a_removed_backend_leaves_nothing_behind() {
     // One may have been on its way.
     assert!(fake.probe_count() <= probes + 1, "{} after {probes}", fake.probe_count());
     let text = server.get("/metrics").await.text();
-    assert!(!text.contains("gone"), "{text}");
+    assert!(!text.contains("\"gone\""), "{text}");
     assert_eq!(refusal(&server.get("/api/v1/backends/gone").await), "404 backend_not_found");
     assert_eq!(refusal(&chat(&server, "gone:test-model").await), "404 model_not_found");
     assert_eq!(connections_to(&server, fake.address().port()), 0);
@@ -163,7 +163,7 @@ async fn a_backend_that_is_removed_while_it_serves_ends_well_and_leaves_no_serie
     cut.open();
     assert_eq!(failing.await.unwrap().unwrap().status, 502);
     let text = server.get("/metrics").await.text();
-    assert!(!text.contains("gone"), "{text}");
+    assert!(!text.contains("\"gone\""), "{text}");
     until("no connection", async || {
         (connections_to(&server, fake.address().port()) == 0).then_some(())
     })
