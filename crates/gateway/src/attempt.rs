@@ -2,7 +2,7 @@
 
 use crate::{
     Policy, Retry,
-    body::{AnswerStream, Body, Patience, Shape, broken},
+    body::{ANSWER_TOO_LONG, AnswerStream, Body, Patience, Shape, broken},
     call::Call,
     error::Failure,
     forward,
@@ -171,6 +171,10 @@ impl Attempt<'_> {
     /// Reads an answer that is no stream: whole, or as much as is held back.
     async fn plain(&self, status: StatusCode, mut body: AnswerBody) -> Result<Rest, Failure> {
         let is_close_delimited = body.is_close_delimited();
+        let limit = self.policy.limits.answer_bytes;
+        if body.exact_length().is_some_and(|length| length > limit) {
+            return Err(Failure::Garbage { message: ANSWER_TOO_LONG.to_owned() });
+        }
         let mut held = Bytes::new();
         let mut more = BytesMut::new();
         while !body.is_end() && held.len().max(more.len()) < HELD_BYTES {
@@ -190,6 +194,9 @@ impl Attempt<'_> {
                 }
                 more.extend_from_slice(&chunk);
             }
+            if held.len().max(more.len()) as u64 > limit {
+                return Err(Failure::Garbage { message: ANSWER_TOO_LONG.to_owned() });
+            }
         }
         if !more.is_empty() {
             held = more.freeze();
@@ -201,7 +208,7 @@ impl Attempt<'_> {
             });
         }
         if !body.is_end() {
-            let left = self.policy.limits.answer_bytes.saturating_sub(held.len() as u64);
+            let left = limit - held.len() as u64;
             return Ok(Rest::Coming { ready: held, answer: body, shape: Shape::Plain { left } });
         }
         // Nothing but its own syntax tells whether an answer without a length is whole.

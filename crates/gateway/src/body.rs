@@ -128,6 +128,9 @@ impl Patience {
     }
 }
 
+/// What is wrong with an answer that is no stream and exceeds its limit.
+pub(crate) const ANSWER_TOO_LONG: &str = "longer than limits.answer_bytes";
+
 /// How long a backend may take to close a stream after it has said that it is complete.
 const AFTER_DONE: Duration = Duration::from_millis(500);
 
@@ -203,7 +206,7 @@ impl AnswerStream {
                     *left = rest;
                     Ok(chunk)
                 }
-                None => Err("longer than limits.answer_bytes".to_owned()),
+                None => Err(ANSWER_TOO_LONG.to_owned()),
             },
         }
     }
