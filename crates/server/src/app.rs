@@ -33,6 +33,8 @@ pub struct App {
     pub journal: Arc<Journal>,
     pub(crate) guard: ArcSwap<Guard>,
     pub(crate) prober: Prober,
+    /// False where no connection may be opened, and until probing has begun.
+    is_probing: AtomicBool,
     is_ready: AtomicBool,
     /// Changes take turns: this is what they change, and the order in which they do it.
     owned: Mutex<Owned>,
@@ -158,13 +160,15 @@ impl App {
             fleet,
             journal,
             guard: ArcSwap::from_pointee(guard),
+            is_probing: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
             owned: Mutex::new(owned),
         })
     }
 
-    /// Begins to probe every backend.
+    /// Begins to probe every backend, those to come among them.
     pub fn start_probing(&self) {
+        self.is_probing.store(true, Ordering::Release);
         for backend in &*self.fleet.get_all_backends() {
             self.watch(backend);
         }
@@ -274,6 +278,9 @@ impl App {
     }
 
     pub(crate) fn watch(&self, backend: &Arc<Backend>) {
+        if !self.is_probing.load(Ordering::Acquire) {
+            return;
+        }
         self.prober.watch(backend, backend.metadata.contains_key(DECLARED_MODELS));
     }
 
