@@ -44,7 +44,7 @@ impl Api {
             return Self::remote(url, token(&config));
         }
         let data_dir = DataDir::take(&context.data_dir)?;
-        let app = Arc::new(App::new(config, data_dir.path(), Vec::new())?);
+        let app = Arc::new(App::new(config, data_dir.path(), &[])?);
         if !context.global.offline {
             app.start_probing();
             app.wait_until_ready().await;
@@ -111,6 +111,8 @@ fn refusal(status: u16, body: &[u8]) -> Failure {
     #[derive(Deserialize)]
     struct Said {
         message: String,
+        // Always there, if only as null: an error of another server's looks much the same.
+        #[serde(deserialize_with = "Option::deserialize")]
         hint: Option<String>,
     }
     match serde_json::from_slice::<Refusal>(body) {

@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context, command: Backend) -> Result<(), Failu
         }
         Backend::Drain(change) => {
             let path = path(&change, "/drain");
-            changed(context, &api, Method::POST, &path, &change, "draining").await
+            changed(context, &api, Method::POST, &path, &change, "drained").await
         }
         Backend::Resume(change) => {
             let path = path(&change, "/resume");
@@ -142,10 +142,22 @@ fn said(
     if dry_run {
         return print(&format!("{name} would be {done}; nothing was changed\n"));
     }
-    let mut text = format!("{name} {done}");
-    if done != "removed" {
-        text.push_str(&format!(": {}, {} models", status(backend), backend.models.len()));
-    }
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    let mut text = match done {
+        "removed" => format!("{name} removed"),
+        "drained" => {
+            let pending = counted(backend.pending_requests as usize, "request");
+            format!("{name} is draining, {pending} under way")
+        }
+        _ => format!(
+            "{name} {done}: {}, {}",
+            status(backend),
+            counted(backend.models.len(), "model")
+        ),
+    };
     if let Some(error) = &backend.last_error {
         text.push_str(&format!(" ({error})"));
     }

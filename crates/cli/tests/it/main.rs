@@ -1,6 +1,10 @@
 //! The real binary, started from a real config file, before real sockets.
 
+mod aborts;
 mod api;
+mod bad_backends;
+mod bad_input;
+mod commands;
 mod config_backends;
 mod config_log;
 mod config_mistakes;
@@ -10,11 +14,18 @@ mod drain;
 mod ejection;
 mod failover;
 mod first_call;
+mod headers;
 mod health;
+mod limits;
 mod names;
 mod observe;
+mod reload;
+mod safety;
 mod scene;
+mod stopping;
 mod streams;
+mod telemetry;
+mod without_daemon;
 
 use callsheet_testkit::{TestServer, TestServerBuilder};
 use std::path::Path;
