@@ -22,9 +22,8 @@ pub(crate) fn request(
     body: [Bytes; 3],
 ) -> Request {
     let mut request = link.request("POST", endpoint);
-    let named = headers.get(header::CONNECTION).and_then(|value| value.to_str().ok()).unwrap_or("");
     for (name, value) in headers {
-        if stays_here(name.as_str()) || names(named, name.as_str()) {
+        if stays_here(name.as_str()) || is_named_by_connection(headers, name.as_str()) {
             continue;
         }
         request.header(name.as_str(), value.as_bytes());
@@ -66,8 +65,12 @@ fn stays_here(name: &str) -> bool {
     ) || name.starts_with("x-callsheet-")
 }
 
-fn names(list: &str, name: &str) -> bool {
-    !list.is_empty() && list.split(',').any(|item| item.trim().eq_ignore_ascii_case(name))
+/// Returns whether the client called a header one of this connection only.
+fn is_named_by_connection(headers: &HeaderMap, name: &str) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|list| {
+        let mut items = list.as_bytes().split(|byte| *byte == b',');
+        items.any(|item| item.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+    })
 }
 
 /// Completes the headers of a backend's answer for the client.
