@@ -139,15 +139,15 @@ impl Attempt<'_> {
                 }
                 None => events.finish(),
             };
-            // Comments that came before are passed on with the first event.
-            let all = if ready.is_empty() {
-                whole
-            } else {
-                ready.extend_from_slice(&whole);
-                ready.split().freeze()
-            };
-            match opening(&all) {
-                Opening::Events if !ended || events.is_complete() => break all,
+            // What came before is comments, and is not looked at again.
+            match opening(&whole) {
+                Opening::Events if !ended || events.is_complete() => {
+                    if ready.is_empty() {
+                        break whole;
+                    }
+                    ready.extend_from_slice(&whole);
+                    break ready.freeze();
+                }
                 Opening::Garbage => {
                     return Err(Failure::Garbage { message: "no event stream of JSON".to_owned() });
                 }
@@ -156,7 +156,7 @@ impl Attempt<'_> {
                         message: "the stream ended without its end marker".to_owned(),
                     });
                 }
-                Opening::Events | Opening::Comments => ready.extend_from_slice(&all),
+                Opening::Events | Opening::Comments => ready.extend_from_slice(&whole),
             }
             if ready.len() > limit {
                 return Err(Failure::Garbage { message: "comments without end".to_owned() });
