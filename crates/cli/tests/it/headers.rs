@@ -133,7 +133,7 @@ async fn a_request_has_one_id_everywhere() {
     let made = made.header("x-request-id").unwrap();
     let refused = server.request("POST", CHAT, &[("x-request-id", "bad id")], b"{").await;
     let replaced = refused.header("x-request-id").unwrap();
-    assert!(replaced.starts_with("req-"), "{replaced}");
+    assert!(replaced.bytes().all(|byte| byte.is_ascii_graphic()), "{replaced:?}");
     assert_eq!(refused.json()["error"]["request_id"], replaced);
     let ids: Vec<_> =
         backend.requests().iter().map(|r| r.header("x-request-id").unwrap().to_owned()).collect();
