@@ -11,16 +11,15 @@ use crate::{
     sse::{Events, Opening, opening},
 };
 use bytes::{Bytes, BytesMut};
-use callsheet_upstream::{Answer, AnswerBody, Deadlines, Replay, SendError};
+use callsheet_upstream::{Answer, AnswerBody, Deadlines, Headers, Replay, SendError};
 use http::{HeaderMap, Response, StatusCode, header};
 use serde::de::IgnoredAny;
 use std::time::{Duration, Instant};
-use tokio::time::timeout_at;
 
 /// What a client wants, whoever serves it.
 pub(crate) struct Wanted<'a> {
     pub(crate) path: &'static str,
-    pub(crate) headers: &'a HeaderMap,
+    pub(crate) headers: &'a Headers,
     pub(crate) body: &'a Bytes,
     pub(crate) scan: &'a Scan<'a>,
 }
@@ -60,8 +59,9 @@ impl Attempt<'_> {
         &self,
         mut call: Box<Call>,
         wanted: &Wanted<'_>,
+        now: Instant,
     ) -> Result<Response<Body>, (Box<Call>, Failure)> {
-        let begun = match self.begin(&mut call, wanted).await {
+        let begun = match self.begin(&mut call, wanted, now).await {
             Ok(begun) => begun,
             Err(failure) => return Err((call, failure)),
         };
@@ -75,8 +75,9 @@ impl Attempt<'_> {
                 Body::full(bytes)
             }
             Rest::Coming { ready, answer, shape } => {
+                let idle = self.policy.limits.idle_timeout;
                 let patience =
-                    Patience::new(self.policy.limits.idle_timeout, self.deadline, Instant::now());
+                    Patience { idle, deadline: self.deadline, last_read: Instant::now() };
                 let stream =
                     AnswerStream::new(call, self.target.model, answer, ready, shape, patience);
                 Body::answer(stream)
@@ -88,15 +89,21 @@ impl Attempt<'_> {
         Ok(response)
     }
 
-    async fn begin(&self, call: &mut Call, wanted: &Wanted<'_>) -> Result<Begun, Failure> {
-        let sent_at = Instant::now();
+    async fn begin(
+        &self,
+        call: &mut Call,
+        wanted: &Wanted<'_>,
+        sent_at: Instant,
+    ) -> Result<Begun, Failure> {
         let first_byte_by = self.deadline.min(sent_at + self.policy.limits.first_byte_timeout);
         let Answer { status, headers, body } = {
             let link = call.link().ok_or_else(|| Failure::Connect {
                 message: "no address is known for it".to_owned(),
             })?;
             let body = wanted.body_for(self.target.model);
-            let request = forward::request(link, wanted.path, wanted.headers, &call.id, body);
+            let mut request = link.request("POST", wanted.path);
+            request.headers(wanted.headers);
+            request.body(body);
             let replay = match self.retry {
                 Retry::Always => Replay::Always,
                 Retry::Safe => Replay::BeforeSent,
@@ -114,8 +121,9 @@ impl Attempt<'_> {
         let rest = if is_events && status.is_success() {
             self.first_event(body, first_byte_by).await?
         } else {
-            call.first_byte(Instant::now());
-            return Ok(Begun { rest: self.plain(status, body).await?, status, headers });
+            let now = Instant::now();
+            call.first_byte(now);
+            return Ok(Begun { rest: self.plain(status, body, now).await?, status, headers });
         };
         call.first_byte(Instant::now());
         Ok(Begun { status, headers, rest })
@@ -128,7 +136,7 @@ impl Attempt<'_> {
         let mut events = Events::default();
         let mut ready = BytesMut::new();
         let opened = loop {
-            let read = timeout_at(by.into(), body.data()).await.map_err(|_| self.too_late())?;
+            let read = body.data_before(by).await.map_err(|_| self.too_late())?;
             let ended = read.is_none();
             let whole = match read {
                 Some(chunk) => {
@@ -169,7 +177,12 @@ impl Attempt<'_> {
     }
 
     /// Reads an answer that is no stream: whole, or as much as is held back.
-    async fn plain(&self, status: StatusCode, mut body: AnswerBody) -> Result<Rest, Failure> {
+    async fn plain(
+        &self,
+        status: StatusCode,
+        mut body: AnswerBody,
+        mut now: Instant,
+    ) -> Result<Rest, Failure> {
         let is_close_delimited = body.is_close_delimited();
         let limit = self.policy.limits.answer_bytes;
         if body.exact_length().is_some_and(|length| length > limit) {
@@ -178,12 +191,13 @@ impl Attempt<'_> {
         let mut held = Bytes::new();
         let mut more = BytesMut::new();
         while !body.is_end() && held.len().max(more.len()) < HELD_BYTES {
-            let by = self.deadline.min(Instant::now() + self.policy.limits.idle_timeout);
-            let Some(chunk) =
-                timeout_at(by.into(), body.data()).await.map_err(|_| self.stalled())?
-            else {
+            let by = self.deadline.min(now + self.policy.limits.idle_timeout);
+            let Some(chunk) = body.data_before(by).await.map_err(|_| self.stalled())? else {
                 break;
             };
+            if !body.is_end() {
+                now = Instant::now();
+            }
             let chunk = chunk.map_err(|error| broken(&error))?;
             if held.is_empty() {
                 // Most answers come in one piece and are not copied.
@@ -296,7 +310,7 @@ mod tests {
     fn only_the_name_is_replaced() {
         let body = Bytes::from_static(br#"{"x": 1.0, "model" : "fast", "y":[ ]}"#);
         let scan = crate::scan::scan(&body).unwrap();
-        let headers = HeaderMap::new();
+        let headers = Headers::default();
         let wanted = Wanted { path: "/v1/x", headers: &headers, body: &body, scan: &scan };
         let sent = |model| String::from_utf8(wanted.body_for(model).concat()).unwrap();
         assert_eq!(sent("fast"), r#"{"x": 1.0, "model" : "fast", "y":[ ]}"#);

@@ -13,7 +13,6 @@ use std::{
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tokio::time::Sleep;
 
 /// The body of an answer.
 pub struct Body(Kind);
@@ -97,34 +96,14 @@ pub(crate) enum Shape {
 
 /// How long to wait: between two reads, and in all.
 pub(crate) struct Patience {
-    idle: Duration,
-    deadline: Instant,
-    last_read: Instant,
-    /// Fires early rather than being reset at every read: most streams end before it fires once.
-    alarm: Pin<Box<Sleep>>,
+    pub(crate) idle: Duration,
+    pub(crate) deadline: Instant,
+    pub(crate) last_read: Instant,
 }
 
 impl Patience {
-    pub(crate) fn new(idle: Duration, deadline: Instant, now: Instant) -> Self {
-        let first = deadline.min(now + idle);
-        Self {
-            idle,
-            deadline,
-            last_read: now,
-            alarm: Box::pin(tokio::time::sleep_until(first.into())),
-        }
-    }
-
-    /// Ready when the wait has been too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.alarm.as_mut().poll(cx));
-            let due = self.deadline.min(self.last_read + self.idle);
-            if Instant::now() >= due {
-                return Poll::Ready(());
-            }
-            self.alarm.as_mut().reset(due.into());
-        }
+    fn ends(&self) -> Instant {
+        self.deadline.min(self.last_read + self.idle)
     }
 }
 
@@ -173,7 +152,7 @@ impl AnswerStream {
             let read = match answer.poll_data(cx) {
                 Poll::Ready(read) => read,
                 Poll::Pending => {
-                    ready!(self.patience.poll(cx));
+                    ready!(answer.poll_deadline(cx, self.patience.ends()));
                     return self.out_of_patience();
                 }
             };
@@ -216,9 +195,7 @@ impl AnswerStream {
         if let Shape::Events { events, .. } = &self.shape
             && events.is_complete()
         {
-            let patience = &mut self.patience;
-            patience.idle = AFTER_DONE;
-            patience.alarm.as_mut().reset((patience.last_read + AFTER_DONE).into());
+            self.patience.idle = AFTER_DONE;
         }
     }
 

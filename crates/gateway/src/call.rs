@@ -26,6 +26,8 @@ pub(crate) struct Call {
     serving: Option<Serving>,
     first_byte: Option<Duration>,
     ending: Ending,
+    /// When the backend had answered completely.
+    ended: Option<Instant>,
 }
 
 /// The attempt that is under way.
@@ -75,6 +77,7 @@ impl Call {
             serving: None,
             first_byte: None,
             ending: Ending::Open,
+            ended: None,
         }
     }
 
@@ -112,6 +115,7 @@ impl Call {
     /// Notes that the backend has answered completely.
     pub(crate) fn answered(&mut self, now: Instant) {
         self.ending = Ending::Answered;
+        self.ended = Some(now);
         if let Some(serving) = &self.serving {
             serving.place.finished(now.saturating_duration_since(serving.since));
             serving.place.succeeded(now);
@@ -165,7 +169,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let total = self.started.elapsed();
+        let total = self.ended.unwrap_or_else(Instant::now).duration_since(self.started);
         let (outcome, detail) = match (self.ending, self.status) {
             (Ending::Open, _) => ("client_gone", "client_gone"),
             (Ending::Cut(class), _) => ("cut", class),

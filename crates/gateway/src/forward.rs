@@ -1,40 +1,63 @@
 //! What of a client's request goes on to a backend, and of an answer back to the client.
 
-use bytes::Bytes;
-use callsheet_fleet::Link;
-use callsheet_upstream::Request;
+use callsheet_upstream::Headers;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Duration;
 
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-pub(crate) static TIMEOUT: HeaderName = HeaderName::from_static("x-callsheet-timeout");
-pub(crate) static RETRY: HeaderName = HeaderName::from_static("x-callsheet-retry");
 static BACKEND: HeaderName = HeaderName::from_static("x-callsheet-backend");
 static ATTEMPTS: HeaderName = HeaderName::from_static("x-callsheet-attempts");
 
-/// Writes a request for a backend: the client's headers, less those that are between the client
-/// and this gateway, and the backend's own key.
-pub(crate) fn request(
-    link: &Link,
-    endpoint: &str,
-    headers: &HeaderMap,
-    request_id: &str,
-    body: [Bytes; 3],
-) -> Request {
-    let mut request = link.request("POST", endpoint);
-    for (name, value) in headers {
-        if stays_here(name.as_str()) || is_named_by_connection(headers, name.as_str()) {
-            continue;
+/// What a request's headers say, read in one pass.
+pub(crate) struct Heard<'a> {
+    pub(crate) request_id: Box<str>,
+    pub(crate) timeout: Option<&'a HeaderValue>,
+    pub(crate) retry: Option<&'a HeaderValue>,
+    pub(crate) content_encoding: Option<&'a HeaderValue>,
+    pub(crate) content_length: Option<usize>,
+    /// What goes on to every backend that is tried.
+    pub(crate) forwarded: Headers,
+}
+
+impl<'a> Heard<'a> {
+    pub(crate) fn read(headers: &'a HeaderMap) -> Self {
+        let mut heard = Self {
+            request_id: "".into(),
+            timeout: None,
+            retry: None,
+            content_encoding: None,
+            content_length: None,
+            forwarded: Headers::with_capacity(512),
+        };
+        let mut request_id = None;
+        for (name, value) in headers {
+            match name.as_str() {
+                "x-request-id" => request_id = Some(value),
+                "x-callsheet-timeout" => heard.timeout = Some(value),
+                "x-callsheet-retry" => heard.retry = Some(value),
+                "content-encoding" => heard.content_encoding = Some(value),
+                "content-length" => {
+                    heard.content_length = value.to_str().ok().and_then(|text| text.parse().ok());
+                }
+                name if stays_here(name) || is_named_by_connection(headers, name) => {}
+                name => heard.forwarded.add(name, value.as_bytes()),
+            }
         }
-        request.header(name.as_str(), value.as_bytes());
+        // Whatever the client called its body, it is read as JSON.
+        heard.forwarded.add("content-type", b"application/json");
+        // A compressed stream could not be forwarded event by event.
+        heard.forwarded.add("accept-encoding", b"identity");
+        heard.request_id = usable_id(request_id).map_or_else(random_id, Into::into);
+        heard.forwarded.add(REQUEST_ID.as_str(), heard.request_id.as_bytes());
+        heard
     }
-    // Whatever the client called its body, it has been read as JSON.
-    request.header("content-type", b"application/json");
-    // A compressed stream could not be forwarded event by event.
-    request.header("accept-encoding", b"identity");
-    request.header(REQUEST_ID.as_str(), request_id.as_bytes());
-    request.body(body);
-    request
+}
+
+/// Returns an id that can stand in a header and a log line.
+fn usable_id(given: Option<&HeaderValue>) -> Option<&str> {
+    let id = given?.to_str().ok()?;
+    let is_usable = !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic());
+    is_usable.then_some(id)
 }
 
 /// Returns whether a header is no backend's business: it concerns this connection, it holds the
@@ -43,7 +66,6 @@ fn stays_here(name: &str) -> bool {
     matches!(
         name,
         "host"
-            | "content-length"
             | "content-type"
             | "transfer-encoding"
             | "connection"
@@ -61,7 +83,6 @@ fn stays_here(name: &str) -> bool {
             | "accept-encoding"
             | "origin"
             | "referer"
-            | "x-request-id"
     ) || name.starts_with("x-callsheet-")
 }
 
@@ -87,18 +108,22 @@ pub(crate) fn answer_headers(headers: &mut HeaderMap, backend: &str, attempts: u
     headers.insert(ATTEMPTS.clone(), attempts);
 }
 
-/// Returns the id for a request: the client's own where it can stand in a header and a log line,
-/// else a random one.
-pub(crate) fn request_id(headers: &HeaderMap) -> Box<str> {
-    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
-    match given {
-        Some(id)
-            if !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic()) =>
-        {
-            id.into()
+/// Returns a new id: a random UUID (RFC 9562, version 4), since llama-cpp-python refuses requests
+/// with any other.
+fn random_id() -> Box<str> {
+    const VERSION: u128 = 4 << 76;
+    const VARIANT: u128 = 2 << 62;
+    let random = fastrand::u128(..) & !(0xf << 76) & !(3 << 62) | VERSION | VARIANT;
+    let mut id = String::with_capacity(36);
+    // By hand, because every request passes here and formatting is slow.
+    for digit in 0..32 {
+        if matches!(digit, 8 | 12 | 16 | 20) {
+            id.push('-');
         }
-        _ => format!("req-{:016x}", fastrand::u64(..)).into(),
+        let nibble = (random >> (124 - 4 * digit)) as u8 & 15;
+        id.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
     }
+    id.into()
 }
 
 /// Reads a duration from a header: `2.5` seconds, or with a unit, `800ms`.
@@ -161,12 +186,16 @@ mod tests {
         let id_for = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID.clone(), HeaderValue::from_str(value).unwrap());
-            request_id(&headers)
+            Heard::read(&headers).request_id
         };
         assert_eq!(&*id_for("abc-1"), "abc-1");
         for bad in ["", "a b", &"x".repeat(200)] {
-            assert!(id_for(bad).starts_with("req-"), "{bad:?}");
+            let id = id_for(bad);
+            let bytes = id.as_bytes();
+            let dashes = id.match_indices('-').map(|(at, _)| at);
+            assert!(dashes.eq([8, 13, 18, 23]), "{bad:?}: {id}");
+            assert!(bytes[14] == b'4' && b"89ab".contains(&bytes[19]), "{bad:?}: {id}");
         }
-        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+        assert_ne!(random_id(), random_id());
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     budget::{ByteBudget, Held, RetryBudget},
     call::Call,
     error::{Failure, Refused},
-    forward,
+    forward::{self, Heard},
     meters::Meters,
     models,
     resolve::{Target, chain},
@@ -20,14 +20,17 @@ use callsheet_fleet::{
     registry::{Backend, BackendStatus, Registry},
 };
 use callsheet_types::Principal;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use std::{
     fmt::Display,
+    future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
+use tokio::time::sleep;
 
 /// The data plane: everything under `/v1`.
 pub struct Gateway {
@@ -100,17 +103,17 @@ impl Gateway {
         B::Error: Display,
     {
         let (parts, body) = request.into_parts();
+        let heard = Heard::read(&parts.headers);
         let call = Box::new(Call::new(
             Arc::clone(self),
-            forward::request_id(&parts.headers),
+            heard.request_id.clone(),
             principal,
             parts.method.clone(),
             parts.uri.path().into(),
             Instant::now(),
         ));
-        let id = call.id.clone();
         let outcome = match endpoint(&parts) {
-            Ok(Endpoint::Call(path)) => self.call(call, path, &parts.headers, body).await,
+            Ok(Endpoint::Call(path)) => self.call(call, path, &heard, body).await,
             Ok(Endpoint::Models) => Ok(self.listing(call)),
             Ok(Endpoint::Model(name)) => self.one_model(call, name),
             Err(refused) => Err((call, refused)),
@@ -126,7 +129,7 @@ impl Gateway {
                 refused.response(&call.id)
             }
         };
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        if let Ok(id) = HeaderValue::from_str(&heard.request_id) {
             response.headers_mut().insert(forward::REQUEST_ID.clone(), id);
         }
         response
@@ -157,7 +160,7 @@ impl Gateway {
         self: &Arc<Self>,
         mut call: Box<Call>,
         path: &'static str,
-        headers: &HeaderMap,
+        heard: &Heard<'_>,
         body: B,
     ) -> Result<Response<Body>, (Box<Call>, Refused)>
     where
@@ -165,12 +168,12 @@ impl Gateway {
         B::Error: Display,
     {
         let policy = self.policy.load_full();
-        let wishes = match Wishes::read(headers, &policy, call.started) {
+        let wishes = match Wishes::read(heard, &policy, call.started) {
             Ok(wishes) => wishes,
             Err(refused) => return Err((call, refused)),
         };
         // What is held of the body is given back as soon as the body is dropped.
-        let (body, _held) = match collect(body, headers, &policy, self.bodies.none()).await {
+        let (body, _held) = match collect(body, heard, &policy, self.bodies.none()).await {
             Ok(collected) => collected,
             Err(refused) => return Err((call, refused)),
         };
@@ -181,7 +184,7 @@ impl Gateway {
         call.model = scan.model.as_ref().into();
         call.stream = scan.stream;
         self.retries.deposit(policy.retries, call.started);
-        let request = attempt::Wanted { path, headers, body: &body, scan: &scan };
+        let request = attempt::Wanted { path, headers: &heard.forwarded, body: &body, scan: &scan };
         self.route(call, &request, &policy, wishes).await
     }
 
@@ -231,7 +234,7 @@ impl Gateway {
                 call.begin(place, target.model, now);
                 let attempt =
                     Attempt { target, policy, deadline: wishes.deadline, retry: wishes.retry };
-                let failure = match attempt.run(call, wanted).await {
+                let failure = match attempt.run(call, wanted, now).await {
                     Ok(response) => return Ok(response),
                     Err((returned, failure)) => {
                         call = returned;
@@ -387,14 +390,14 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn read(headers: &HeaderMap, policy: &Policy, started: Instant) -> Result<Self, Refused> {
-        if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+    fn read(heard: &Heard<'_>, policy: &Policy, started: Instant) -> Result<Self, Refused> {
+        if let Some(encoding) = heard.content_encoding
             && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
         {
             return Err(Refused::ContentEncoding);
         }
         let mut total = policy.limits.total_timeout;
-        if let Some(value) = headers.get(&forward::TIMEOUT) {
+        if let Some(value) = heard.timeout {
             let asked =
                 value.to_str().ok().and_then(forward::duration).ok_or(Refused::BadHeader {
                     name: "x-callsheet-timeout",
@@ -402,7 +405,7 @@ impl Wishes {
                 })?;
             total = total.min(asked);
         }
-        let retry = match headers.get(&forward::RETRY).map(HeaderValue::as_bytes) {
+        let retry = match heard.retry.map(HeaderValue::as_bytes) {
             None => policy.retry,
             Some(b"safe") => Retry::Safe,
             Some(b"always") => Retry::Always,
@@ -420,7 +423,7 @@ impl Wishes {
 /// Collects a request body under its limits.
 async fn collect<B>(
     body: B,
-    headers: &HeaderMap,
+    heard: &Heard<'_>,
     policy: &Policy,
     mut held: Held,
 ) -> Result<(Bytes, Held), Refused>
@@ -430,9 +433,7 @@ where
 {
     let limits = &policy.limits;
     let too_large = || Refused::BodyTooLarge { limit: limits.body_bytes };
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let announced: usize = announced.unwrap_or(0);
+    let announced = heard.content_length.unwrap_or(0);
     if announced > limits.body_bytes {
         return Err(too_large());
     }
@@ -459,10 +460,17 @@ where
         }
         Ok(())
     };
-    match tokio::time::timeout(limits.body_timeout, collecting).await {
-        Ok(done) => done?,
-        Err(_) => return Err(Refused::BodyTimeout),
-    }
+    let mut collecting = pin!(collecting);
+    // Most bodies are there already and need no timer.
+    let mut alarm = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = collecting.as_mut().poll(cx) {
+            return Poll::Ready(done);
+        }
+        let alarm = alarm.get_or_insert_with(|| Box::pin(sleep(limits.body_timeout)));
+        alarm.as_mut().poll(cx).map(|()| Err(Refused::BodyTimeout))
+    })
+    .await?;
     if more.is_empty() {
         return Ok((first, held));
     }

@@ -2,13 +2,12 @@
 //! request waits for a disk or a terminal.
 
 use std::{
-    fmt::Write as _,
     io::Write as _,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// How log lines look.
@@ -26,8 +25,14 @@ pub enum LogFormat {
 #[derive(Debug)]
 pub struct Journal {
     format: Option<LogFormat>,
-    waiting: Mutex<Vec<u8>>,
+    waiting: Mutex<Waiting>,
     dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    second: Second,
 }
 
 const MOST_WAITING: usize = 4 << 20;
@@ -57,7 +62,10 @@ impl Journal {
 
     /// Takes the lines that have gathered.
     pub fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.lock())
+        let mut waiting = self.lock();
+        // As large again at once: growing would copy the lines of a busy moment several times.
+        let next = Vec::with_capacity(waiting.lines.len());
+        std::mem::replace(&mut waiting.lines, next)
     }
 
     /// Returns how many lines were dropped since the start.
@@ -67,88 +75,146 @@ impl Journal {
 
     pub(crate) fn write(&self, line: &Line<'_>) {
         let Some(format) = self.format else { return };
-        let now = jiff::Timestamp::now();
+        let now = SystemTime::now();
         let mut waiting = self.lock();
-        if waiting.len() > MOST_WAITING {
+        let Waiting { lines, second } = &mut *waiting;
+        if lines.len() > MOST_WAITING {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        // Writing to a Vec cannot fail.
-        let _ = match format {
-            LogFormat::Json => line.json(now, &mut waiting),
-            LogFormat::Text => line.text(now, &mut waiting),
-        };
+        let now = second.clock(now);
+        match format {
+            LogFormat::Json => line.json(&now, lines),
+            LogFormat::Text => line.text(&now, lines),
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Line<'_> {
-    fn json(&self, now: jiff::Timestamp, out: &mut Vec<u8>) -> std::io::Result<()> {
-        write!(
-            out,
-            r#"{{"timestamp":"{now:.6}","level":"INFO","message":"request","request_id":"#
-        )?;
-        json_string(out, self.request_id)?;
-        write!(out, r#","principal":"{}","method":"{}","path":"#, self.principal, self.method)?;
-        json_string(out, self.path)?;
+    fn json(&self, now: &Clock, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"timestamp":""#);
+        out.extend_from_slice(&now.0);
+        out.extend_from_slice(br#"","level":"INFO","message":"request","request_id":"#);
+        json_string(out, self.request_id);
+        out.extend_from_slice(br#","principal":""#);
+        out.extend_from_slice(self.principal.as_bytes());
+        out.extend_from_slice(br#"","method":"#);
+        json_string(out, self.method);
+        out.extend_from_slice(br#","path":"#);
+        json_string(out, self.path);
         out.extend_from_slice(br#","model":"#);
-        json_string(out, self.model)?;
+        json_string(out, self.model);
         out.extend_from_slice(br#","backend":"#);
-        json_string(out, self.backend)?;
-        write!(
-            out,
-            r#","status":{},"outcome":"{}","stream":{},"attempts":{},"first_byte_ms":"#,
-            self.status, self.outcome, self.stream, self.attempts
-        )?;
+        json_string(out, self.backend);
+        out.extend_from_slice(br#","status":"#);
+        number(out, u64::from(self.status), 1);
+        out.extend_from_slice(br#","outcome":""#);
+        out.extend_from_slice(self.outcome.as_bytes());
+        out.extend_from_slice(if self.stream {
+            br#"","stream":true"#
+        } else {
+            br#"","stream":false"#
+        });
+        out.extend_from_slice(br#","attempts":"#);
+        number(out, self.attempts as u64, 1);
+        out.extend_from_slice(br#","first_byte_ms":"#);
         match self.first_byte {
-            Some(first_byte) => write!(out, "{:.3}", milliseconds(first_byte))?,
+            Some(first_byte) => milliseconds(out, first_byte),
             None => out.extend_from_slice(b"null"),
         }
-        writeln!(
-            out,
-            r#","total_ms":{:.3},"sent_bytes":{}}}"#,
-            milliseconds(self.total),
-            self.sent_bytes
-        )
+        out.extend_from_slice(br#","total_ms":"#);
+        milliseconds(out, self.total);
+        out.extend_from_slice(br#","sent_bytes":"#);
+        number(out, self.sent_bytes, 1);
+        out.extend_from_slice(b"}\n");
     }
 
-    fn text(&self, now: jiff::Timestamp, out: &mut Vec<u8>) -> std::io::Result<()> {
-        let mut first_byte = String::new();
-        if let Some(took) = self.first_byte {
-            let _ = write!(first_byte, " first_byte={:.1}ms", milliseconds(took));
-        }
-        writeln!(
+    fn text(&self, now: &Clock, out: &mut Vec<u8>) {
+        out.extend_from_slice(&now.0);
+        let backend = if self.backend.is_empty() { "-" } else { self.backend };
+        // Writing to a Vec cannot fail.
+        let _ = write!(
             out,
-            "{now:.3} {} {} {:?} model={:?} backend={} outcome={} attempts={}{first_byte} total={:.1}ms id={}",
-            self.status,
-            self.method,
-            self.path,
-            self.model,
-            if self.backend.is_empty() { "-" } else { self.backend },
-            self.outcome,
-            self.attempts,
-            milliseconds(self.total),
-            self.request_id,
-        )
+            " {} {} {:?} model={:?} backend={backend} outcome={} attempts={}",
+            self.status, self.method, self.path, self.model, self.outcome, self.attempts,
+        );
+        if let Some(first_byte) = self.first_byte {
+            out.extend_from_slice(b" first_byte=");
+            milliseconds(out, first_byte);
+            out.extend_from_slice(b"ms");
+        }
+        out.extend_from_slice(b" total=");
+        milliseconds(out, self.total);
+        let _ = writeln!(out, "ms id={}", self.request_id);
+    }
+}
+
+/// A moment as text, `2026-11-20T10:57:45.592096Z`. All but the fraction is kept for its second.
+struct Clock([u8; 27]);
+
+#[derive(Debug, Default)]
+struct Second {
+    number: Option<i64>,
+    text: [u8; 19],
+}
+
+impl Second {
+    fn clock(&mut self, now: SystemTime) -> Clock {
+        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let number = since_epoch.as_secs() as i64;
+        if self.number != Some(number) {
+            let text = jiff::Timestamp::from_second(number).unwrap_or_default().to_string();
+            // Within the years that have four digits, which a clock shows.
+            if let Some(text) = text.as_bytes().first_chunk() {
+                *self = Self { number: Some(number), text: *text };
+            }
+        }
+        let mut clock = *b"0000-00-00T00:00:00.000000Z";
+        clock[..19].copy_from_slice(&self.text);
+        let mut micros = since_epoch.subsec_micros();
+        for digit in clock[20..26].iter_mut().rev() {
+            *digit = b'0' + (micros % 10) as u8;
+            micros /= 10;
+        }
+        Clock(clock)
     }
 }
 
 /// Writes a JSON string; names and ids rarely need an escape.
-fn json_string(out: &mut Vec<u8>, text: &str) -> std::io::Result<()> {
+fn json_string(out: &mut Vec<u8>, text: &str) {
     if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
-        return Ok(());
+    } else {
+        // Writing to a Vec cannot fail.
+        let _ = serde_json::to_writer(out, text);
     }
-    serde_json::to_writer(out, text).map_err(Into::into)
 }
 
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+/// Writes a number with at least so many digits: every request passes here, and `write!` takes
+/// several times as long.
+fn number(out: &mut Vec<u8>, mut number: u64, least: usize) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    while number > 0 || digits.len() - first < least {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+/// Writes a duration in milliseconds with three decimals.
+fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
+    let micros = duration.as_micros() as u64;
+    number(out, micros / 1000, 1);
+    out.push(b'.');
+    number(out, micros % 1000, 3);
 }
 
 #[cfg(test)]
@@ -187,6 +253,36 @@ mod tests {
             );
             assert_eq!(value["first_byte_ms"], serde_json::Value::Null);
         }
+    }
+
+    #[test]
+    fn a_moment_is_written_as_the_rest_of_the_log_writes_it() {
+        let mut second = Second::default();
+        for (nanos, expected) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_795_172_265_592_096_999, "2026-11-20T10:57:45.592096Z"),
+            (1_795_172_265_000_001_000, "2026-11-20T10:57:45.000001Z"),
+            (951_782_400_999_999_000, "2000-02-29T00:00:00.999999Z"),
+        ] {
+            let clock = second.clock(UNIX_EPOCH + Duration::from_nanos(nanos));
+            assert_eq!(std::str::from_utf8(&clock.0).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_have_all_their_digits() {
+        let written = |value: u64, least| {
+            let mut out = Vec::new();
+            number(&mut out, value, least);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(0, 1), "0");
+        assert_eq!(written(7, 3), "007");
+        assert_eq!(written(1200, 3), "1200");
+        assert_eq!(written(u64::MAX, 1), u64::MAX.to_string());
+        let mut out = Vec::new();
+        milliseconds(&mut out, Duration::from_nanos(12_034_999));
+        assert_eq!(out, b"12.034");
     }
 
     #[test]

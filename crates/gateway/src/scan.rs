@@ -1,10 +1,11 @@
 //! Reads what routing must know from a request body, in one pass and without copying it.
 
 use callsheet_fleet::Needs;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range, sync::LazyLock};
 
 /// What a request body says, as far as routing cares.
 #[derive(Debug)]
@@ -120,6 +121,10 @@ fn asks_for_json(format: &RawValue) -> bool {
         .is_ok_and(|format| matches!(&*format.kind, "json_object" | "json_schema"))
 }
 
+/// What only stands where a part other than text may be; finders are costly to make.
+static MEDIA: LazyLock<[Finder<'static>; 4]> =
+    LazyLock::new(|| ["image_url", "input_image", "input_audio", "file_data"].map(Finder::new));
+
 /// What the messages hold.
 #[derive(Default)]
 struct Content {
@@ -132,9 +137,7 @@ impl Content {
     fn of(messages: &str) -> Self {
         let plain = Self { has_images: false, text_bytes: messages.len() };
         let bytes = messages.as_bytes();
-        let may_hold_media = ["image_url", "input_image", "input_audio", "file_data"]
-            .iter()
-            .any(|word| memchr::memmem::find(bytes, word.as_bytes()).is_some());
+        let may_hold_media = MEDIA.iter().any(|word| word.find(bytes).is_some());
         if !may_hold_media {
             return plain;
         }

@@ -1,17 +1,27 @@
 //! The sockets: listening, connections and their limits, and stopping without losing a request.
 
-use crate::{App, Config, DataDir, DataDirError, StartError, demo::Demo, front::Front};
+use crate::{
+    App, Config, DataDir, DataDirError, StartError,
+    demo::Demo,
+    front::{Front, FrontBody},
+};
+use bytes::Bytes;
+use callsheet_upstream::Alarm;
+use http_body::{Frame, SizeHint};
 use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
     future::Future,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -150,14 +160,24 @@ async fn serve(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let stream = ClientStream { stream, alarm: None, send_timeout: limits.send_timeout.0 };
+    let turn = Arc::new(Turn::new());
+    let stream = ClientStream {
+        stream,
+        turn: Arc::clone(&turn),
+        head: Alarm::default(),
+        head_timeout: limits.header_timeout.0,
+        sending: None,
+        send_timeout: limits.send_timeout.0,
+    };
     let service = service_fn(move |request| {
         let front = front.clone();
-        async move { Ok::<_, Infallible>(front.answer(request).await) }
+        let ours = Turn::take(&turn);
+        async move {
+            let answer = front.answer(request).await;
+            Ok::<_, Infallible>(answer.map(|body| Timed { body, _ours: ours }))
+        }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout.0)
         .max_buf_size(limits.header_bytes.as_usize())
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
@@ -175,10 +195,77 @@ async fn serve(
     }
 }
 
-/// A client's socket that gives up on a client which does not read.
+/// Whose turn it is on a connection: the client's, to send a request, or ours, to answer it.
+#[derive(Debug)]
+struct Turn {
+    opened: Instant,
+    /// Milliseconds after `opened` at which the client's turn began, or [`OURS`].
+    since: AtomicU64,
+}
+
+const OURS: u64 = u64::MAX;
+
+impl Turn {
+    fn new() -> Self {
+        Self { opened: Instant::now(), since: AtomicU64::new(0) }
+    }
+
+    /// Begins our turn, which lasts as long as what is returned.
+    fn take(turn: &Arc<Self>) -> Ours {
+        turn.since.store(OURS, Ordering::Relaxed);
+        Ours(Arc::clone(turn))
+    }
+
+    /// Returns since when the client may send, if it may.
+    fn client_since(&self) -> Option<Instant> {
+        let since = self.since.load(Ordering::Relaxed);
+        (since != OURS).then(|| self.opened + Duration::from_millis(since))
+    }
+}
+
+/// Our turn.
+struct Ours(Arc<Turn>);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        let since = self.0.opened.elapsed().as_millis() as u64;
+        self.0.since.store(since, Ordering::Relaxed);
+    }
+}
+
+/// A body that is our turn as long as it lives.
+struct Timed {
+    body: FrontBody,
+    _ours: Ours,
+}
+
+impl http_body::Body for Timed {
+    type Data = Bytes;
+    type Error = <FrontBody as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A client's socket that gives up on a client which sends no request, or does not read.
 struct ClientStream {
     stream: TcpStream,
-    alarm: Option<Pin<Box<Sleep>>>,
+    turn: Arc<Turn>,
+    head: Alarm,
+    head_timeout: Duration,
+    sending: Option<Pin<Box<Sleep>>>,
     send_timeout: Duration,
 }
 
@@ -190,22 +277,35 @@ impl ClientStream {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.alarm = None;
+            self.sending = None;
             return written;
         }
         let timeout = self.send_timeout;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        let alarm = self.sending.get_or_insert_with(|| Box::pin(sleep(timeout)));
         alarm.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl AsyncRead for ClientStream {
+    /// A read that stays pending for too long while a request is awaited becomes an error; drips
+    /// do not help, since the time counts from the beginning of the client's turn.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let this = &mut *self;
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if read.is_pending()
+            && let Some(since) = this.turn.client_since()
+        {
+            let deadline = since + this.head_timeout;
+            return this
+                .head
+                .poll(cx, deadline.into())
+                .map(|()| Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

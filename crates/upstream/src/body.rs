@@ -1,4 +1,4 @@
-use crate::{BodyError, connection::Connection, framing::Framing, pool::Pool};
+use crate::{BodyError, DeadlinePassed, connection::Connection, framing::Framing, pool::Pool};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use std::{
@@ -80,6 +80,28 @@ impl AnswerBody {
                 Ok(_) => {}
                 Err(error) => return self.fail(BodyError::Cut(error)),
             }
+        }
+    }
+
+    /// Waits for the next part of the body, but not beyond a deadline. Cancel safe, and costs no
+    /// timer of its own.
+    pub async fn data_before(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<Option<Result<Bytes, BodyError>>, DeadlinePassed> {
+        poll_fn(|cx| match self.poll_data(cx) {
+            Poll::Ready(data) => Poll::Ready(Ok(data)),
+            Poll::Pending => self.poll_deadline(cx, deadline).map(|()| Err(DeadlinePassed)),
+        })
+        .await
+    }
+
+    /// Returns ready once `deadline` has passed, and until then has the task woken when it does. To
+    /// be called after [`AnswerBody::poll_data`] was pending; costs no timer of its own.
+    pub fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        match &mut self.connection {
+            Some(connection) => connection.alarm.poll(cx, deadline.into()),
+            None => Poll::Pending,
         }
     }
 

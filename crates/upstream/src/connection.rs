@@ -1,6 +1,6 @@
 //! One connection: the stream and what has been read from it.
 
-use crate::{buffer::ReadBuffer, stream::Stream};
+use crate::{alarm::Alarm, buffer::ReadBuffer, stream::Stream};
 use std::{
     future::Future,
     io,
@@ -13,11 +13,12 @@ use tokio::io::AsyncReadExt;
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) buffer: ReadBuffer,
+    pub(crate) alarm: Alarm,
 }
 
 impl Connection {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: ReadBuffer::new() }
+        Self { stream, buffer: ReadBuffer::new(), alarm: Alarm::default() }
     }
 
     /// Reads once, into the buffer's spare room; 0 is the end of the stream.

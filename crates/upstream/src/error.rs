@@ -26,6 +26,11 @@ pub enum TlsError {
     Config(#[source] rustls::Error),
 }
 
+/// Nothing came before the deadline.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("nothing came before the deadline")]
+pub struct DeadlinePassed;
+
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {

@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::AsyncWrite;
+use tokio::{io::AsyncWrite, time::Instant};
 
 /// An answer whose head has been read.
 pub(crate) struct Exchanged {
@@ -57,6 +57,7 @@ pub(crate) async fn exchange(
     mut connection: Connection,
     request: &Request,
     max_head_bytes: usize,
+    deadline: Instant,
 ) -> Result<Exchanged, Failure> {
     connection.buffer.refill();
     let mut head_end = HeadEnd::new();
@@ -66,7 +67,14 @@ pub(crate) async fn exchange(
         write_error: None,
         early: None,
     };
-    let mut head = poll_fn(|cx| talk.poll(cx, &mut connection)).await?;
+    let mut head = poll_fn(|cx| match talk.poll(cx, &mut connection) {
+        Poll::Pending => {
+            let too_late = || Err(Failure::Other(SendError::HeadTimeout));
+            connection.alarm.poll(cx, deadline).map(|()| too_late())
+        }
+        ready => ready,
+    })
+    .await?;
     // What was not sent would be taken for the beginning of the next request.
     head.persistent &= talk.outgoing.flushed;
     Ok(Exchanged { connection, head })

@@ -7,6 +7,7 @@
 //! anybody's API; when a request is tried again, and where, is its caller's decision. Start with
 //! [`Upstream`].
 
+mod alarm;
 mod body;
 mod buffer;
 mod chunked;
@@ -24,7 +25,8 @@ mod stream;
 mod tls;
 mod upstream;
 
+pub use alarm::Alarm;
 pub use body::{Answer, AnswerBody};
-pub use error::{BodyError, Malformed, SendError, TlsError};
-pub use request::Request;
+pub use error::{BodyError, DeadlinePassed, Malformed, SendError, TlsError};
+pub use request::{Headers, Request};
 pub use upstream::{Deadlines, Options, Replay, Upstream};

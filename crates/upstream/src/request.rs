@@ -34,25 +34,21 @@ impl Request {
         Self { head, body: [const { Bytes::new() }; 3] }
     }
 
-    /// Adds a header.
-    ///
-    /// A name that is no token, a value with CR, LF or NUL, and the headers that frame the request
-    /// (`Host`, `Content-Length`, `Transfer-Encoding`, which are this type's own business) are
-    /// left out, since they could make one request look like two; debug builds refuse them.
+    /// Begins a request as another one begins: with its request line and its headers so far.
+    pub fn like(beginning: &Self) -> Self {
+        let mut head = Vec::with_capacity(beginning.head.len() + 512);
+        head.extend_from_slice(&beginning.head);
+        Self { head, body: [const { Bytes::new() }; 3] }
+    }
+
+    /// Adds a header; see [`Headers::add`].
     pub fn header(&mut self, name: &str, value: &[u8]) {
-        let sound = !name.is_empty()
-            && name.bytes().all(is_token)
-            && !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0))
-            && !["host", "content-length", "transfer-encoding"]
-                .iter()
-                .any(|framing| name.eq_ignore_ascii_case(framing));
-        debug_assert!(sound, "header {name:?}");
-        if sound {
-            self.head.extend_from_slice(name.as_bytes());
-            self.head.extend_from_slice(b": ");
-            self.head.extend_from_slice(value);
-            self.head.extend_from_slice(b"\r\n");
-        }
+        add(&mut self.head, name, value);
+    }
+
+    /// Adds headers that were written before.
+    pub fn headers(&mut self, headers: &Headers) {
+        self.head.extend_from_slice(&headers.0);
     }
 
     /// Sets the body: up to three segments that are sent one after the other and never copied.
@@ -72,6 +68,49 @@ impl Request {
         let end =
             if length > 0 || expects_body { head_end.with_content_length(length) } else { b"\r\n" };
         [&self.head, end, &self.body[0], &self.body[1], &self.body[2]]
+    }
+}
+
+/// Headers, written down once and sent with as many requests as needed.
+#[derive(Clone, Default)]
+pub struct Headers(Vec<u8>);
+
+impl Headers {
+    /// No headers, with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Adds a header.
+    ///
+    /// A name that is no token, a value with CR, LF or NUL, and the headers that frame the request
+    /// (`Host`, `Content-Length`, `Transfer-Encoding`, which are the request's own business) are
+    /// left out, since they could make one request look like two; debug builds refuse them.
+    pub fn add(&mut self, name: &str, value: &[u8]) {
+        add(&mut self.0, name, value);
+    }
+}
+
+fn add(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let sound = !name.is_empty()
+        && name.bytes().all(is_token)
+        && !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0))
+        && !["host", "content-length", "transfer-encoding"]
+            .iter()
+            .any(|framing| name.eq_ignore_ascii_case(framing));
+    debug_assert!(sound, "header {name:?}");
+    if sound {
+        head.extend_from_slice(name.as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value);
+        head.extend_from_slice(b"\r\n");
+    }
+}
+
+impl std::fmt::Debug for Headers {
+    /// Shows how long they are alone, since they may hold keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Headers({} bytes)", self.0.len())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use callsheet_types::BackendUrl;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// One backend: its address and its idle connections.
 pub struct Upstream {
@@ -78,18 +78,8 @@ impl Upstream {
     ///
     /// Dropping the future at any point closes the connection in use.
     pub async fn send(&self, request: &Request, deadlines: Deadlines) -> Result<Answer, SendError> {
-        timeout_at(deadlines.head, self.send_before(request, deadlines))
-            .await
-            .unwrap_or(Err(SendError::HeadTimeout))
-    }
-
-    async fn send_before(
-        &self,
-        request: &Request,
-        deadlines: Deadlines,
-    ) -> Result<Answer, SendError> {
         if let Some(connection) = self.pool.take(std::time::Instant::now()) {
-            match exchange(connection, request, self.max_head_bytes).await {
+            match exchange(connection, request, self.max_head_bytes, deadlines.head).await {
                 // A second idle connection would be as stale: one restart ends them all.
                 Err(Failure::Silent { sent, .. })
                     if !sent || deadlines.replay == Replay::Always => {}
@@ -97,7 +87,7 @@ impl Upstream {
             }
         }
         let connection = self.connector.connect(deadlines.head).await?;
-        self.answer(exchange(connection, request, self.max_head_bytes).await)
+        self.answer(exchange(connection, request, self.max_head_bytes, deadlines.head).await)
     }
 
     fn answer(&self, outcome: Result<Exchanged, Failure>) -> Result<Answer, SendError> {
