@@ -6,6 +6,7 @@ mod bad_backends;
 mod bad_input;
 mod commands;
 mod config_backends;
+mod config_keys;
 mod config_log;
 mod config_mistakes;
 mod config_routing;

@@ -27,9 +27,9 @@ async fn a_backend_that_is_added_without_a_daemon_is_there_when_one_starts() {
     assert_eq!(added.stdout, "a added: healthy, 1 model\n", "{added:?}");
     let again = run("", data.path(), &["backend", "add", &fake.url(), "--name", "a"]).await;
     assert_eq!((again.code, again.stdout.as_str()), (1, ""), "{again:?}");
-    let server = start("", data.path()).await;
+    let mut server = start("", data.path()).await;
     assert_eq!(served_by(&server, "test-model").await, "a");
-    drop(server);
+    server.stop().await;
     assert_eq!(run("", data.path(), &["backend", "remove", "a"]).await.code, 0);
     assert_eq!(run("", data.path(), &["backend", "list", "--json"]).await.stdout, "[]\n");
 }
@@ -117,7 +117,12 @@ async fn a_wrong_token_or_address_is_said_with_what_to_do() {
     let stranger = FakeBackend::start().await;
     let url = stranger.url();
     let ask = ["route", "m", "--server", &url];
-    assert_snapshot!(seen(&daemon("").run(ask).await), @"");
+    assert_snapshot!(seen(&daemon("").run(ask).await), @"
+        exit code 1
+        --
+        error: the server answered 400, not as Callsheet does
+        hint: is --server the address of a Callsheet daemon?
+        ");
     stranger.stop().await;
     assert_snapshot!(seen(&daemon("").run(ask).await), @"
         exit code 1
