@@ -158,6 +158,10 @@ impl AnswerStream {
             };
             self.patience.last_read = Instant::now();
             match read {
+                // A backend that always has more to say is never waited for.
+                Some(Ok(_)) if self.patience.last_read >= self.patience.deadline => {
+                    return self.out_of_patience();
+                }
                 Some(Ok(chunk)) => match self.take(chunk) {
                     Ok(whole) if whole.is_empty() => {}
                     Ok(whole) => {

@@ -10,6 +10,10 @@ use callsheet_testkit::{
 };
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
 const FIRST: &str = "data: {\"n\":1}\n\n";
@@ -210,6 +214,34 @@ async fn a_stream_ends_when_the_time_that_its_client_gave_is_over() {
 }
 
 #[tokio::test]
+async fn a_slow_reader_has_no_more_time_than_others() {
+    let (backend, server) = limited("total_timeout = \"300ms\"").await;
+    // There is always something to read from the backend, and mostly no room to write it.
+    let events = Bytes::from(format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(1000)).repeat(60));
+    let head = format!("{HEAD}\r\n");
+    backend.script(Behaviour::Raw(vec![RawStep::text(&head), RawStep::Forever(events)]));
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut socket = socket.connect(server.address()).await.unwrap();
+    let body = ask_stream("hello").to_string();
+    let length = body.len();
+    let request = format!(
+        "POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let reading = async {
+        while socket.read(&mut [0; 16]).await.is_ok_and(|read| read > 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = backend.wait_for_disconnects(1) => {}
+    }
+    until_at_rest(&server).await;
+}
+
+#[tokio::test]
 async fn a_stream_that_is_complete_ends_though_the_backend_does_not_hang_up() {
     let (backend, server) = limited("").await;
     let done = "data: [DONE]\n\n";
@@ -220,6 +252,20 @@ async fn a_stream_that_is_complete_ends_though_the_backend_does_not_hang_up() {
     let end = stream.rest().await;
     assert_eq!((end.text().as_str(), end.is_clean), (done, true));
     backend.wait_for_disconnects(1).await;
+    // It hangs up rudely, which is nothing to the client either.
+    for rude in [RawStep::Close, RawStep::Reset] {
+        let gate = Gate::new();
+        backend.script(begun(vec![
+            RawStep::WaitFor(gate.clone()),
+            chunk(done),
+            RawStep::Flush,
+            rude,
+        ]));
+        let (stream, _) = first_event(&server).await;
+        gate.open();
+        let end = stream.rest().await;
+        assert_eq!((end.text().as_str(), end.is_clean), (done, true));
+    }
     // The first event and the last come together.
     let both = format!("{FIRST}{done}");
     let head = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{both}", both.len());
