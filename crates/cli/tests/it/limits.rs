@@ -1,108 +1,17 @@
-//! What is granted to requests and backends: places, time and space.
+//! What is granted to requests and answers: time and space.
 
 use crate::{
-    scene::{
-        CHAT, ask, ask_stream, assert_error, limited, memory_bytes, until_at_rest, until_metric,
-    },
+    queue::{asked, narrow},
+    scene::{CHAT, ask, ask_stream, assert_error, limited, memory_bytes, until_at_rest},
     server,
 };
 use bytes::Bytes;
-use callsheet_testkit::{Behaviour, FakeBackend, Gate, RawStep, Reply, TestServer, client, within};
+use callsheet_testkit::{Behaviour, End, Gate, RawStep, within};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
-    task::JoinHandle,
 };
-
-/// Asks from another task.
-fn asked(server: &TestServer, id: &str) -> JoinHandle<Reply> {
-    let (address, id, body) = (server.address(), id.to_owned(), ask("hello").to_string());
-    tokio::spawn(async move {
-        let headers = [("x-request-id", id.as_str())];
-        let reply = client::request(address, "POST", CHAT, &headers, body.as_bytes());
-        within("an answer", reply).await.unwrap()
-    })
-}
-
-/// A daemon with one backend that takes so many requests at once, and further keys of `[limits]`.
-async fn narrow(places: usize, limits: &str) -> (FakeBackend, TestServer) {
-    let backend = FakeBackend::start().await;
-    let config =
-        format!("{}max_concurrent = {places}\n[limits]\n{limits}\n", backend.config("only"));
-    let server = server(&config).start().await;
-    (backend, server)
-}
-
-#[tokio::test]
-async fn a_backend_never_has_more_requests_than_it_takes() {
-    let (backend, server) = narrow(3, "").await;
-    backend.script(Behaviour::Answer.after(Duration::from_millis(2)));
-    let requests: Vec<_> = (0..40).map(|n| asked(&server, &format!("r{n}"))).collect();
-    for request in requests {
-        let reply = request.await.unwrap();
-        assert_eq!(reply.status, 200, "{}", reply.text());
-    }
-    assert_eq!(backend.max_open(), 3);
-    until_at_rest(&server).await;
-}
-
-#[tokio::test]
-async fn the_queue_is_served_in_order() {
-    let (backend, server) = narrow(1, "").await;
-    let gate = Gate::new();
-    backend.script_next(1, Behaviour::Answer.held_by(&gate));
-    let mut requests = vec![asked(&server, "r0")];
-    backend.wait_for_requests(1).await;
-    for number in 1..=8_u32 {
-        requests.push(asked(&server, &format!("r{number}")));
-        until_metric(&server, "callsheet_queue_length", f64::from(number)).await;
-    }
-    gate.open();
-    for request in requests {
-        assert_eq!(request.await.unwrap().status, 200);
-    }
-    let order: Vec<_> =
-        backend.requests().iter().map(|r| r.header("x-request-id").unwrap().to_owned()).collect();
-    assert_eq!(order, (0..=8).map(|n| format!("r{n}")).collect::<Vec<_>>());
-    assert_eq!(backend.max_open(), 1);
-}
-
-#[tokio::test]
-async fn a_full_queue_refuses() {
-    let (backend, server) = narrow(1, "queue_size = 2").await;
-    let gate = Gate::new();
-    backend.script(Behaviour::Answer.held_by(&gate));
-    let mut requests = vec![asked(&server, "r0")];
-    backend.wait_for_requests(1).await;
-    for number in 1..=2_u32 {
-        requests.push(asked(&server, &format!("r{number}")));
-        until_metric(&server, "callsheet_queue_length", f64::from(number)).await;
-    }
-    let refused = server.post_json(CHAT, &ask("hello")).await;
-    assert_error(&refused, 503, "queue_full");
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    gate.open();
-    for request in requests {
-        assert_eq!(request.await.unwrap().status, 200);
-    }
-    assert_eq!(server.post_json(CHAT, &ask("hello")).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_wait_in_the_queue_ends() {
-    let (backend, server) = narrow(1, "queue_timeout = \"100ms\"").await;
-    let gate = Gate::new();
-    backend.script(Behaviour::Answer.held_by(&gate));
-    let served = asked(&server, "served");
-    backend.wait_for_requests(1).await;
-    let refused = server.post_json(CHAT, &ask("hello")).await;
-    assert_error(&refused, 503, "queue_timeout");
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    gate.open();
-    assert_eq!(served.await.unwrap().status, 200);
-    until_at_rest(&server).await;
-}
 
 #[tokio::test]
 async fn the_callers_deadline_is_kept_in_the_queue_and_at_the_backend() {
@@ -319,7 +228,7 @@ async fn an_endless_answer_is_cut_and_costs_no_memory() {
 async fn an_event_that_is_too_long_is_given_up() {
     let (backend, server) = limited("event_bytes = \"2KiB\"").await;
     let event = |length: usize| format!("{{\"x\":\"{}\"}}", "y".repeat(length - 16));
-    let stream = |length| Behaviour::stream([event(length)], callsheet_testkit::End::Done);
+    let stream = |length| Behaviour::stream([event(length)], End::Done);
     backend.script(stream(2048));
     let end = server.stream(CHAT, &ask_stream("hello")).await.rest().await;
     assert_eq!(end.text(), format!("data: {}\n\ndata: [DONE]\n\n", event(2048)));
