@@ -31,10 +31,10 @@ impl Api {
     pub(crate) async fn find(context: &Context) -> Result<Self, Failure> {
         if let Some(url) = &context.global.server {
             // Another machine's daemon has a configuration of its own; this one's may not even be.
-            let token = context.config(None).ok().and_then(|config| token(&config));
+            let token = context.config().ok().and_then(|config| token(&config));
             return Self::remote(url.clone(), token);
         }
-        let config = context.config(None)?;
+        let config = context.config()?;
         if let Some(running) = DataDir::running(&context.data_dir) {
             if context.global.offline {
                 return Err(Failure::new(anyhow!("a daemon runs on the data directory {}, and --offline opens no connection to it", context.data_dir.display()))

@@ -1,10 +1,12 @@
 //! The command line.
 
+#![allow(clippy::doc_markdown, reason = "these texts are printed as they stand")]
+
 use callsheet_types::{BackendName, BackendSpec, BackendType, BackendUrl, backend::DeclaredModel};
 use clap::{Args as ClapArgs, Parser, Subcommand, builder::PossibleValuesParser};
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
-/// One registry for everything an AI stack calls.
+/// One registry for everything an AI stack calls
 #[derive(Parser)]
 #[command(
     name = "callsheet",
@@ -178,6 +180,12 @@ pub(crate) enum Config {
     Check,
     /// Shows the configuration in force: the file, the environment and the defaults
     Show,
+    /// Makes the daemon read its configuration anew: it takes all of it, or none
+    Reload {
+        /// Says what would change and changes nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[cfg(test)]

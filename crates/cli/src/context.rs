@@ -2,7 +2,10 @@
 
 use crate::{args::Global, failure::Failure};
 use anyhow::anyhow;
-use callsheet_server::{Config, config::Overrides};
+use callsheet_server::{
+    Config, ConfigError,
+    config::{ConfigSource, Overrides},
+};
 use std::{env, net::SocketAddr, path::PathBuf};
 
 /// The global flags, made sense of.
@@ -39,17 +42,20 @@ impl Context {
         Ok(Self { global, config_file, data_dir })
     }
 
-    /// Reads and checks the configuration.
-    pub(crate) fn config(&self, listen: Option<SocketAddr>) -> Result<Config, Failure> {
+    /// Returns where the configuration comes from.
+    pub(crate) fn source(&self, listen: Option<SocketAddr>) -> ConfigSource {
         // Names and values that are no text belong to nobody here.
         let variables = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with("CALLSHEET_"))
             .collect();
-        let overrides = Overrides { variables, listen };
-        Config::load(self.config_file.as_deref(), &overrides).map_err(|error| {
-            Failure::new(error).hint("docs/configuration.md lists every key; `callsheet config show` prints the defaults")
-        })
+        ConfigSource { path: self.config_file.clone(), overrides: Overrides { variables, listen } }
+    }
+
+    /// Reads and checks the configuration.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let source = self.source(None);
+        Config::load(source.path.as_deref(), &source.overrides).map_err(hinted)
     }
 
     /// Reads and checks the configuration, and that its secrets are there, as the daemon does.
@@ -57,13 +63,18 @@ impl Context {
         &self,
         listen: Option<SocketAddr>,
     ) -> Result<Config, Failure> {
-        let config = self.config(listen)?;
-        config.check_secrets(self.config_file.as_deref()).map_err(|error| {
-            Failure::new(error)
-                .hint("secrets are read from the environment and the files of the daemon")
-        })?;
-        Ok(config)
+        self.source(listen).load().map_err(hinted)
     }
+}
+
+fn hinted(error: ConfigError) -> Failure {
+    let hint = match error {
+        ConfigError::Secret { .. } => {
+            "secrets are read from the environment and the files of the daemon"
+        }
+        _ => "docs/configuration.md lists every key; `callsheet config show` prints the defaults",
+    };
+    Failure::new(error).hint(hint)
 }
 
 /// Returns a base directory as the XDG specification has it: a relative path counts as unset.

@@ -2,6 +2,7 @@
 
 use crate::{
     Config,
+    config::ConfigSource,
     guard::Guard,
     state::{State, StateError},
 };
@@ -17,7 +18,7 @@ use std::{
     collections::{HashMap, HashSet},
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -33,6 +34,8 @@ pub struct App {
     pub journal: Arc<Journal>,
     pub(crate) guard: ArcSwap<Guard>,
     pub(crate) prober: Prober,
+    /// Where the configuration comes from; empty where it cannot be reloaded.
+    pub(crate) source: OnceLock<ConfigSource>,
     /// False where no connection may be opened, and until probing has begun.
     is_probing: AtomicBool,
     is_ready: AtomicBool,
@@ -160,6 +163,7 @@ impl App {
             fleet,
             journal,
             guard: ArcSwap::from_pointee(guard),
+            source: OnceLock::new(),
             is_probing: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
             owned: Mutex::new(owned),
@@ -183,6 +187,12 @@ impl App {
     /// Returns whether every backend has been probed once.
     pub fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
+    }
+
+    /// Says where the configuration comes from, so that it can be reloaded.
+    pub fn set_source(&self, source: ConfigSource) {
+        // Said twice, the first stands: a process has one config file.
+        let _ = self.source.set(source);
     }
 
     /// Returns the configuration in force.

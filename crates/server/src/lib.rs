@@ -25,4 +25,5 @@ pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError};
 pub use data_dir::{DataDir, DataDirError, Running};
 pub use local::{LocalApi, LocalError};
+pub use reload::{ReloadError, Reloaded};
 pub use state::StateError;

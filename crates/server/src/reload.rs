@@ -1,7 +1,8 @@
 //! Taking a new configuration while running: all of it or none.
 
 use crate::{
-    App, Config, StartError,
+    App, Config, ConfigError, StartError,
+    api::with_causes,
     app::{DECLARED_MODELS, backend, guard, health_policy},
     config::LimitsConfig,
 };
@@ -9,14 +10,66 @@ use callsheet_fleet::{
     Link,
     registry::{Backend, BackendStatus},
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, sync::Arc};
 
+/// What a reload changed, or would.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Backends that are new.
+    pub added: Vec<String>,
+    /// Backends that are described anew, or have another key.
+    pub changed: Vec<String>,
+    /// Backends that are gone.
+    pub removed: Vec<String>,
+    /// Keys that differ and are not in force before a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// A configuration that was not taken; the old one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// Nobody said where the configuration comes from: no daemon runs.
+    #[error("no daemon runs here that could reload its configuration")]
+    NoDaemon,
+    /// It cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It cannot be put in force.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
 impl App {
-    /// Takes a new configuration, all of it or none. Returns the keys whose change needs a restart.
+    /// Reads the configuration again from where it came, and takes it.
+    pub fn reload_from_source(&self, dry_run: bool) -> Result<Reloaded, ReloadError> {
+        let source = self.source.get().ok_or(ReloadError::NoDaemon)?;
+        let taken = match source.load() {
+            Ok(config) => self.reload(config, dry_run).map_err(ReloadError::from),
+            Err(error) => Err(error.into()),
+        };
+        match &taken {
+            _ if dry_run => {}
+            Ok(reloaded) if reloaded.needs_restart.is_empty() => {
+                tracing::info!("configuration reloaded");
+            }
+            Ok(reloaded) => tracing::warn!(
+                needs_restart = reloaded.needs_restart.join(", "),
+                "configuration reloaded, but for keys that need a restart"
+            ),
+            Err(error) => {
+                let error = with_causes(error);
+                tracing::error!("configuration not reloaded, the old one stays: {error}");
+            }
+        }
+        taken
+    }
+
+    /// Takes a new configuration, all of it or none.
     ///
     /// Backends that are described as before keep their connections and what is known of them;
     /// what the others have in flight runs on.
-    pub fn reload(&self, config: Config) -> Result<Vec<&'static str>, StartError> {
+    pub fn reload(&self, config: Config, dry_run: bool) -> Result<Reloaded, StartError> {
         let mut owned = self.owned();
         let guard = guard(&config)?;
         let same_options = config.connection_options() == owned.config.connection_options();
@@ -32,13 +85,26 @@ impl App {
             }
         }
 
+        let stay: HashSet<_> = after.iter().map(|(spec, _)| &spec.name).collect();
+        let gone = before.iter().filter(|(spec, _)| !stay.contains(&spec.name));
+        let is_new = |new: &&Backend| before.iter().all(|(spec, _)| spec.name.as_str() != new.id);
+        let ids = |backends: Vec<&Backend>| backends.iter().map(|new| new.id.clone()).collect();
+        let reloaded = Reloaded {
+            added: ids(come.iter().filter(is_new).collect()),
+            changed: ids(come.iter().filter(|new| !is_new(new)).collect()),
+            removed: gone.map(|(spec, _)| spec.name.to_string()).collect(),
+            needs_restart: needing_restart(&owned.config, &config),
+        };
+        if dry_run {
+            return Ok(reloaded);
+        }
+
         // Nothing below can fail: what could has been made above.
         self.fleet.set_policy(config.fleet_policy());
         self.gateway.set_policy(config.gateway_policy());
         self.guard.store(Arc::new(guard));
-        let stay: HashSet<_> = after.iter().map(|(spec, _)| &spec.name).collect();
-        for (spec, _) in before.iter().filter(|(spec, _)| !stay.contains(&spec.name)) {
-            if let Some(backend) = self.fleet.get_backend(spec.name.as_str()) {
+        for name in &reloaded.removed {
+            if let Some(backend) = self.fleet.get_backend(name) {
                 self.forget(&backend);
             }
         }
@@ -48,9 +114,8 @@ impl App {
             self.replace(new, is_draining);
         }
         self.prober.set_policy(health_policy(&config));
-        let restart = needing_restart(&owned.config, &config);
         owned.config = config;
-        Ok(restart)
+        Ok(reloaded)
     }
 
     fn has_same_key(&self, new: &Backend) -> bool {
@@ -84,7 +149,7 @@ impl App {
     }
 }
 
-fn needing_restart(now: &Config, new: &Config) -> Vec<&'static str> {
+fn needing_restart(now: &Config, new: &Config) -> Vec<String> {
     let limits = |same: fn(&LimitsConfig, &LimitsConfig) -> bool| !same(&now.limits, &new.limits);
     let changed = [
         ("server.listen", now.server.listen != new.server.listen),
@@ -95,5 +160,9 @@ fn needing_restart(now: &Config, new: &Config) -> Vec<&'static str> {
         ("limits.header_timeout", limits(|a, b| a.header_timeout == b.header_timeout)),
         ("limits.send_timeout", limits(|a, b| a.send_timeout == b.send_timeout)),
     ];
-    changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
+    changed
+        .into_iter()
+        .filter(|(_, is_changed)| *is_changed)
+        .map(|(key, _)| key.to_owned())
+        .collect()
 }

@@ -17,12 +17,8 @@ pub(super) fn run(context: &Context, serve: &Serve) -> Result<(), Failure> {
         let data_dir = DataDir::take(&context.data_dir).map_err(hint_data_dir)?;
         let daemon = Daemon::bind(config, data_dir, serve.demo).await.map_err(hint_start)?;
         let journal = logs::JournalWriter::start(Arc::clone(&daemon.app().journal))?;
-        let reloads = tokio::spawn(reload_on_hangup(
-            Arc::clone(daemon.app()),
-            context.config_file.clone(),
-            context.global.clone(),
-            serve.listen,
-        ));
+        daemon.app().set_source(context.source(serve.listen));
+        let reloads = tokio::spawn(reload_on_hangup(Arc::clone(daemon.app())));
         announce(context, &daemon, serve.demo)?;
         let cut = daemon.run(told_to_stop()?).await;
         reloads.abort();
@@ -67,31 +63,12 @@ fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
 }
 
 /// Takes the configuration anew at each SIGHUP, all of it or none.
-async fn reload_on_hangup(
-    app: Arc<App>,
-    config_file: Option<std::path::PathBuf>,
-    global: crate::args::Global,
-    listen: Option<std::net::SocketAddr>,
-) {
+async fn reload_on_hangup(app: Arc<App>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
-        let context = Context {
-            config_file: config_file.clone(),
-            global: global.clone(),
-            data_dir: std::path::PathBuf::new(),
-        };
-        let config = context.config_with_secrets(listen);
-        let taken = config.and_then(|config| app.reload(config).map_err(Failure::from));
-        match taken {
-            Ok(restart) if restart.is_empty() => tracing::info!("configuration reloaded"),
-            Ok(restart) => tracing::warn!(
-                needs_restart = restart.join(", "),
-                "configuration reloaded, but for keys that need a restart"
-            ),
-            Err(failure) => {
-                tracing::error!("configuration not reloaded, the old one stays: {failure}");
-            }
-        }
+        let app = Arc::clone(&app);
+        // What became of it is in the log.
+        let _ = tokio::task::spawn_blocking(move || app.reload_from_source(false)).await;
     }
 }
 

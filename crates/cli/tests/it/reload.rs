@@ -205,3 +205,43 @@ async fn a_shorter_time_to_drain_counts_without_a_restart() {
     assert_eq!(server.wait_exit().await.code(), Some(1));
     assert!(stuck.await.unwrap().is_err());
 }
+
+#[tokio::test]
+async fn the_command_reloads_and_says_what_changed() {
+    let (a, b) = (FakeBackend::start().await, FakeBackend::start().await);
+    let server = server(&a.config("a")).start().await;
+    let unchanged = server.cli(["config", "reload"]).await;
+    assert_eq!((unchanged.code, unchanged.stdout.as_str()), (0, "reloaded\n"), "{unchanged:?}");
+    let config =
+        format!("[log]\nlevel = \"debug\"\n{}weight = 2\n{}", a.config("a"), b.config("b"));
+    server.write_config(&format!("{LISTEN}{config}"));
+    let dry = server.cli(["config", "reload", "--dry-run"]).await;
+    let changes = "added: b\nchanged: a\nneeds a restart: log.level\n";
+    assert_eq!(dry.stdout, format!("would be reloaded\n{changes}"), "{dry:?}");
+    assert_eq!(backend(&server, "a").await["weight"], 1);
+    let json = server.cli(["config", "reload", "--json"]).await.json();
+    let expected = serde_json::json!({
+        "added": ["b"], "changed": ["a"], "removed": [], "needs_restart": ["log.level"],
+    });
+    assert_eq!(json, expected);
+    assert_eq!(backend(&server, "a").await["weight"], 2);
+    server.write_config(&format!("{LISTEN}{}", a.config("a")));
+    let quiet = server.cli(["config", "reload", "--quiet"]).await;
+    assert_eq!((quiet.code, quiet.stdout.as_str()), (0, ""), "{quiet:?}");
+    assert_eq!(refusal(&server.get("/api/v1/backends/b").await), "404 backend_not_found");
+}
+
+#[tokio::test]
+async fn the_command_says_why_a_file_is_not_taken() {
+    let fake = FakeBackend::start().await;
+    let server = server(&fake.config("a")).start().await;
+    server.write_config(&format!("{LISTEN}[routing]\nstrategy = \"best\"\n"));
+    let reply = server.request("POST", "/api/v1/config/reload", &[], b"").await;
+    assert_eq!(refusal(&reply), "400 config_refused");
+    let text = reply.text();
+    assert!(text.contains("callsheet.toml:4: `routing.strategy`: unknown variant"), "{text}");
+    assert_eq!(served_by(&server, "test-model").await, "a");
+    let other = crate::observe::daemon("").run(["config", "reload"]).await;
+    assert_eq!(other.code, 1, "{other:?}");
+    assert!(other.stderr.contains("no daemon runs here"), "{other:?}");
+}

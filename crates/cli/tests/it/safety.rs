@@ -77,6 +77,7 @@ async fn the_admin_token_guards_the_api_and_nothing_else() {
         ("POST", "/api/v1/backends/a/resume"),
         ("GET", "/api/v1/route?model=test-model"),
         ("GET", "/api/v1/openapi.json"),
+        ("POST", "/api/v1/config/reload"),
         ("GET", "/api/v1/no-such-thing"),
         ("GET", "/api/"),
     ] {

@@ -24,7 +24,7 @@ pub(super) struct Change {
     dry_run: bool,
 }
 
-type Asked = Result<Query<Change>, QueryRejection>;
+pub(super) type Asked = Result<Query<Change>, QueryRejection>;
 type Named = Result<Path<String>, PathRejection>;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Vec<BackendView>> {
@@ -96,7 +96,7 @@ fn named(name: Named) -> Result<String, ApiError> {
     }
 }
 
-fn dry_run(asked: Asked) -> Result<bool, ApiError> {
+pub(super) fn dry_run(asked: Asked) -> Result<bool, ApiError> {
     match asked {
         Ok(Query(change)) => Ok(change.dry_run),
         Err(rejection) => Err(ApiError::BadRequest(rejection.body_text())),

@@ -1,6 +1,6 @@
 //! The one place where this surface turns errors into a status, a stable code and a sentence.
 
-use crate::{ChangeError, guard::Denied};
+use crate::{ChangeError, ReloadError, guard::Denied};
 use axum::{
     Json,
     http::StatusCode,
@@ -24,6 +24,8 @@ pub enum ApiError {
     Denied(&'static str, &'static str),
     /// A change to the backends was refused.
     Change(ChangeError),
+    /// A new configuration was not taken.
+    Reload(ReloadError),
     /// Something broke that should not.
     Internal,
 }
@@ -72,8 +74,20 @@ impl ApiError {
             }
             Self::Change(error) => {
                 let (status, code, hint) = change(error);
-                (status, code, chain(error), hint)
+                (status, code, with_causes(error), hint)
             }
+            Self::Reload(error @ ReloadError::NoDaemon) => (
+                StatusCode::CONFLICT,
+                "no_daemon",
+                error.to_string(),
+                Some("`callsheet serve` starts one, with the configuration as it is then"),
+            ),
+            Self::Reload(error) => (
+                StatusCode::BAD_REQUEST,
+                "config_refused",
+                with_causes(error),
+                Some("the old configuration stays in force, all of it"),
+            ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -117,7 +131,7 @@ fn change(error: &ChangeError) -> (StatusCode, &'static str, Option<&'static str
 }
 
 /// Returns an error with its causes.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,10 +1,13 @@
 //! `/api/v1`, health and metrics: thin handlers over [`App`].
 
 mod backends;
+mod config;
 mod error;
+mod openapi;
 mod route;
 
 pub use error::ApiError;
+pub(crate) use error::with_causes;
 pub use route::{RouteReport, RouteStep};
 
 use crate::App;
@@ -28,6 +31,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/backends/{name}", backend)
         .route("/api/v1/backends/{name}/drain", post(backends::drain))
         .route("/api/v1/backends/{name}/resume", post(backends::resume))
+        .route("/api/v1/config/reload", post(config::reload))
+        .route("/api/v1/openapi.json", get(openapi::document))
         .route("/api/v1/route", get(route::explain))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

@@ -71,6 +71,24 @@ pub struct Overrides {
     pub listen: Option<std::net::SocketAddr>,
 }
 
+/// Where a daemon's configuration comes from, to be read again at a reload.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigSource {
+    /// The config file, if there is one.
+    pub path: Option<PathBuf>,
+    /// What goes before it.
+    pub overrides: Overrides,
+}
+
+impl ConfigSource {
+    /// Reads and checks the configuration, and that its secrets are there.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let config = Config::load(self.path.as_deref(), &self.overrides)?;
+        config.check_secrets(self.path.as_deref())?;
+        Ok(config)
+    }
+}
+
 impl Config {
     /// Reads and checks the configuration: flags before variables before the file before defaults.
     pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {

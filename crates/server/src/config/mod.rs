@@ -5,7 +5,7 @@
 mod check;
 mod load;
 
-pub use load::{ConfigError, Overrides};
+pub use load::{ConfigError, ConfigSource, Overrides};
 
 use callsheet_fleet::{Policy as FleetPolicy, Strategy, UnknownCapabilities};
 use callsheet_gateway::{Limits, LogFormat, Policy, Retry, RetryAllowance};
