@@ -108,11 +108,17 @@ impl Config {
         let mut table: Table = text.parse().map_err(|error| malformed(&error))?;
         for (variable, value) in &overrides.variables {
             let Some((section, key)) = config_key(variable) else { continue };
-            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(section) = section {
-                section.insert(key, scalar(value));
-            }
-            config = Self::deserialize_table(&table)
+            let mut with = |value| {
+                let section = table.entry(&section).or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(section) = section {
+                    section.insert(key.clone(), value);
+                }
+                Self::deserialize_table(&table)
+            };
+            // A text may look like a number; what it is, the key knows.
+            let read = with(scalar(value))
+                .or_else(|message| with(Value::String(value.clone())).map_err(|_| message));
+            config = read
                 .map_err(|message| ConfigError::Variable { variable: variable.clone(), message })?;
         }
         if let Some(listen) = overrides.listen {
@@ -349,6 +355,10 @@ mod tests {
         assert_eq!(config.limits.queue_size, 7);
         let config = with_variable("", "CALLSHEET_ROUTING_ZONE", "a").unwrap();
         assert_eq!(config.routing.zone.as_deref(), Some("a"));
+        let config = with_variable("", "CALLSHEET_ROUTING_ZONE", "7").unwrap();
+        assert_eq!(config.routing.zone.as_deref(), Some("7"), "a text that looks like a number");
+        let config = with_variable("", "CALLSHEET_ROUTING_RETRY_RATIO", "1").unwrap();
+        assert_eq!(config.routing.retry_ratio.to_string(), "1");
         let config = with_variable("", "CALLSHEET_SERVER_ALLOWED_HOSTS", "[\"a.lan\"]").unwrap();
         assert_eq!(config.server.allowed_hosts, ["a.lan"]);
         let error = with_variable("", "CALLSHEET_LIMITS_QUEUE_SIZE", "many").unwrap_err();
