@@ -156,6 +156,19 @@ async fn every_answer_is_as_the_document_describes_it() {
 }
 
 #[tokio::test]
+async fn the_manual_names_every_endpoint() {
+    let document = server("").start().await.get("/api/v1/openapi.json").await.json();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md");
+    let manual = std::fs::read_to_string(path).expect("the manual");
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let endpoint = format!("| `{} {path}", method.to_ascii_uppercase());
+            assert!(manual.contains(&endpoint), "{endpoint} is not in the manual");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_check_itself_finds_what_is_not_described() {
     let document = server("").start().await.get("/api/v1/openapi.json").await.json();
     let schema = &document["components"]["schemas"]["Reloaded"];
