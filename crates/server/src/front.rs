@@ -7,6 +7,7 @@ use crate::{
     App,
     api::{self, ApiError},
     cors,
+    guard::foreign_page,
 };
 use axum::response::IntoResponse;
 use bytes::Bytes;
@@ -42,7 +43,7 @@ impl Front {
             return refuse(denied);
         }
         let principal = guard.principal(request.headers());
-        let foreign_page = guard.foreign_page(request.headers());
+        let foreign_page = foreign_page(request.headers());
         drop(guard);
         let Some(page) = foreign_page else { return self.route(request, principal).await };
         if cors::is_preflight(&request) {

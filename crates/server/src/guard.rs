@@ -56,14 +56,6 @@ impl Guard {
         }
     }
 
-    /// Returns the origin of the page that calls, where it is not the daemon's own. Only for a
-    /// request that was admitted.
-    pub(crate) fn foreign_page(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let origin = headers.get(header::ORIGIN)?;
-        let is_own = headers.get(header::HOST).is_some_and(|host| is_of_host(origin, host));
-        (!is_own).then(|| origin.clone())
-    }
-
     fn knows(&self, host: &str) -> bool {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         // An address cannot be rebound: it is where the browser really went.
@@ -91,6 +83,14 @@ impl Guard {
             _ => Principal::Anonymous,
         }
     }
+}
+
+/// Returns the origin of the page that calls, where it is not the daemon's own. Only for a request
+/// that was admitted.
+pub(crate) fn foreign_page(headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let is_own = headers.get(header::HOST).is_some_and(|host| is_of_host(origin, host));
+    (!is_own).then(|| origin.clone())
 }
 
 /// Returns whether a page's origin is the host that it calls.
