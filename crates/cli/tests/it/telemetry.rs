@@ -1,5 +1,7 @@
 //! `/metrics` after traffic that is known: every number is right, and no client makes a series.
 
+#![allow(clippy::float_cmp, reason = "counts are whole numbers")]
+
 use crate::{
     observe::{ask, chat, config_of, metric, until},
     server,
