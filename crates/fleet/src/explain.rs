@@ -324,7 +324,7 @@ fn reason(sight: &Sight<'_>, index: usize, obstacle: Obstacle) -> Reason {
         Obstacle::Status(BackendStatus::Unknown) => Reason::Unknown,
         Obstacle::Status(_) => Reason::Unhealthy { error: backend.last_error() },
         Obstacle::Ejected { until } => {
-            Reason::Ejected { for_ms: until.saturating_sub(sight.now) / 1_000_000 }
+            Reason::Ejected { for_ms: until.saturating_sub(sight.now).div_ceil(1_000_000) }
         }
         Obstacle::Unmet(unmet) => match unmet {
             Unmet::LacksTools => Reason::LacksTools,

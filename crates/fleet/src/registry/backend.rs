@@ -432,8 +432,9 @@ impl From<&Backend> for BackendView {
             total_requests: backend.total_requests(),
             avg_latency_ms: backend.avg_latency_ms(),
             avg_total_ms: backend.avg_total_ms(),
+            // Rounded up, so that 0 says that its time is over and nothing else does.
             ejected_for_ms: ejected_for
-                .map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                .map(|left| u64::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)),
             discovery_source: backend.discovery_source,
             metadata: backend.metadata.clone(),
         }
