@@ -12,7 +12,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::Instant};
 
 /// Probes the backends of a registry, side by side, each at its own pace.
 ///
@@ -21,6 +21,8 @@ pub struct Prober {
     registry: Arc<Registry>,
     policy: watch::Sender<HealthPolicy>,
     tasks: Mutex<HashMap<String, Watched>>,
+    /// Backends may be added from any thread; their probes live here.
+    runtime: Handle,
 }
 
 /// One backend's task; ends with it.
@@ -40,9 +42,13 @@ impl Drop for Watched {
 const MOST_LIST_BYTES: usize = 32 << 20;
 
 impl Prober {
-    /// A prober that watches nothing yet.
+    /// A prober that watches nothing yet. Its probes run in the runtime that it is made in.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(registry: Arc<Registry>, policy: HealthPolicy) -> Self {
-        Self { registry, policy: watch::Sender::new(policy), tasks: Mutex::default() }
+        let tasks = Mutex::default();
+        Self { registry, policy: watch::Sender::new(policy), tasks, runtime: Handle::current() }
     }
 
     /// Replaces the policy; every backend is probed at once under the new one.
@@ -54,7 +60,7 @@ impl Prober {
     /// models were declared and are not taken from its list.
     pub fn watch(&self, backend: &Arc<Backend>, fixed_models: bool) {
         let (first, probed) = watch::channel(false);
-        let task = tokio::spawn(keep_probing(
+        let task = self.runtime.spawn(keep_probing(
             Arc::clone(&self.registry),
             Arc::clone(backend),
             fixed_models,

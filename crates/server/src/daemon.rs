@@ -1,34 +1,11 @@
-//! The sockets: listening, connections and their limits, and stopping without losing a request.
+//! The daemon as a process: its directory, its address, its threads, and stopping without losing a
+//! request.
 
 use crate::{
-    App, Config, DataDir, DataDirError, StartError,
-    demo::Demo,
-    front::{Front, FrontBody},
+    App, Config, DataDir, DataDirError, StartError, demo::Demo, front::Front, workers::Workers,
 };
-use bytes::Bytes;
-use callsheet_upstream::Alarm;
-use http_body::{Frame, SizeHint};
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    net::SocketAddr,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    time::{Sleep, sleep},
-};
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, time::sleep};
 
 /// A daemon that listens and does not answer yet.
 pub struct Daemon {
@@ -61,6 +38,9 @@ pub enum DaemonError {
     /// The built-in backends cannot listen.
     #[error("the demo backends cannot start")]
     Demo(#[source] io::Error),
+    /// The system gives no threads.
+    #[error("the threads that answer requests cannot start")]
+    Threads(#[source] io::Error),
 }
 
 impl Daemon {
@@ -89,7 +69,7 @@ impl Daemon {
 
     /// Answers requests until `stop` resolves; then takes no more, lets those under way finish as
     /// long as `server.drain_timeout` allows, and returns how many were cut off.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> usize {
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<usize, DaemonError> {
         self.app.start_probing();
         let ready = tokio::spawn({
             let app = Arc::clone(&self.app);
@@ -99,18 +79,14 @@ impl Daemon {
             }
         });
         let front = Front::new(Arc::clone(&self.app));
-        let (draining, watch_draining) = watch::channel(false);
-        // Each connection holds a receiver: when all are dropped, all are done.
+        let workers = Workers::start(&front, &self.config.limits).map_err(DaemonError::Threads)?;
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let connection = serve(stream, front.clone(), self.config.clone(), watch_draining.clone());
-                        tokio::spawn(connection);
-                    }
+                    Ok((stream, _)) => workers.take(stream),
                     Err(error) => {
                         // Too many open files, mostly: those that end make room.
                         tracing::error!(%error, "a connection could not be accepted");
@@ -120,19 +96,11 @@ impl Daemon {
             }
         }
         drop(self.listener);
-        drop(watch_draining);
         ready.abort();
-        let open = draining.receiver_count();
-        tracing::info!(connections = open, "stopping: finishing what is under way");
-        draining.send_replace(true);
-        let timeout = self.app.config().server.drain_timeout.0;
-        let cut = match tokio::time::timeout(timeout, draining.closed()).await {
-            Ok(()) => 0,
-            Err(_) => draining.receiver_count(),
-        };
+        let cut = workers.finish(self.app.config().server.drain_timeout.0).await;
         drop(self.demo);
         drop(self.data_dir);
-        cut
+        Ok(cut)
     }
 }
 
@@ -146,197 +114,5 @@ fn callable(address: SocketAddr) -> SocketAddr {
             SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port()))
         }
         other => other,
-    }
-}
-
-async fn serve(
-    stream: TcpStream,
-    front: Front,
-    config: Config,
-    mut draining: watch::Receiver<bool>,
-) {
-    let limits = &config.limits;
-    // Without this an event waits for the acknowledgement of the one before it.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let turn = Arc::new(Turn::new());
-    let stream = ClientStream {
-        stream,
-        turn: Arc::clone(&turn),
-        head: Alarm::default(),
-        head_timeout: limits.header_timeout.0,
-        sending: None,
-        send_timeout: limits.send_timeout.0,
-    };
-    let service = service_fn(move |request| {
-        let front = front.clone();
-        let ours = Turn::take(&turn);
-        async move {
-            let answer = front.answer(request).await;
-            Ok::<_, Infallible>(answer.map(|body| Timed { body, _ours: ours }))
-        }
-    });
-    let connection = http1::Builder::new()
-        .max_buf_size(limits.header_bytes.as_usize())
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let told_to_stop = async { drop(draining.wait_for(|draining| *draining).await) };
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = told_to_stop => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended early");
-    }
-}
-
-/// Whose turn it is on a connection: the client's, to send a request, or ours, to answer it.
-#[derive(Debug)]
-struct Turn {
-    opened: Instant,
-    /// Milliseconds after `opened` at which the client's turn began, or [`OURS`].
-    since: AtomicU64,
-}
-
-const OURS: u64 = u64::MAX;
-
-impl Turn {
-    fn new() -> Self {
-        Self { opened: Instant::now(), since: AtomicU64::new(0) }
-    }
-
-    /// Begins our turn, which lasts as long as what is returned.
-    fn take(turn: &Arc<Self>) -> Ours {
-        turn.since.store(OURS, Ordering::Relaxed);
-        Ours(Arc::clone(turn))
-    }
-
-    /// Returns since when the client may send, if it may.
-    fn client_since(&self) -> Option<Instant> {
-        let since = self.since.load(Ordering::Relaxed);
-        (since != OURS).then(|| self.opened + Duration::from_millis(since))
-    }
-}
-
-/// Our turn.
-struct Ours(Arc<Turn>);
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        let since = self.0.opened.elapsed().as_millis() as u64;
-        self.0.since.store(since, Ordering::Relaxed);
-    }
-}
-
-/// A body that is our turn as long as it lives.
-struct Timed {
-    body: FrontBody,
-    _ours: Ours,
-}
-
-impl http_body::Body for Timed {
-    type Data = Bytes;
-    type Error = <FrontBody as http_body::Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A client's socket that gives up on a client which sends no request, or does not read.
-struct ClientStream {
-    stream: TcpStream,
-    turn: Arc<Turn>,
-    head: Alarm,
-    head_timeout: Duration,
-    sending: Option<Pin<Box<Sleep>>>,
-    send_timeout: Duration,
-}
-
-impl ClientStream {
-    /// Passes a write's result on; one that stays pending for too long becomes an error.
-    fn bounded<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.sending = None;
-            return written;
-        }
-        let timeout = self.send_timeout;
-        let alarm = self.sending.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        alarm.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for ClientStream {
-    /// A read that stays pending for too long while a request is awaited becomes an error; drips
-    /// do not help, since the time counts from the beginning of the client's turn.
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if read.is_pending()
-            && let Some(since) = this.turn.client_since()
-        {
-            let deadline = since + this.head_timeout;
-            return this
-                .head
-                .poll(cx, deadline.into())
-                .map(|()| Err(io::ErrorKind::TimedOut.into()));
-        }
-        read
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, data);
-        self.bounded(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
-        self.bounded(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -8,6 +8,7 @@
 mod api;
 mod app;
 pub mod config;
+mod connection;
 mod cors;
 mod daemon;
 mod data_dir;
@@ -18,6 +19,7 @@ mod local;
 mod metrics;
 mod reload;
 mod state;
+mod workers;
 
 pub use api::{ApiError, RouteReport, RouteStep};
 pub use app::{App, ChangeError, StartError, read_secret};

@@ -6,6 +6,7 @@ use std::{
     io,
     pin::pin,
     task::{Context, Poll, ready},
+    thread::{self, ThreadId},
 };
 use tokio::io::AsyncReadExt;
 
@@ -14,11 +15,18 @@ pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) buffer: ReadBuffer,
     pub(crate) alarm: Alarm,
+    /// Where it was made: the runtime of that thread is told of its events.
+    pub(crate) home: ThreadId,
 }
 
 impl Connection {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: ReadBuffer::new(), alarm: Alarm::default() }
+        Self {
+            stream,
+            buffer: ReadBuffer::new(),
+            alarm: Alarm::default(),
+            home: thread::current().id(),
+        }
     }
 
     /// Reads once, into the buffer's spare room; 0 is the end of the stream.

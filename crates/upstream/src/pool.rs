@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -29,14 +30,22 @@ impl Pool {
         Self { idle: Mutex::default(), idle_timeout, max_idle }
     }
 
-    /// Takes a connection that is not known to be closed.
+    /// Takes a connection that is not known to be closed; one that was made on this thread, if there
+    /// is one: events on any other have to wake this thread from afar.
     pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
+        let here = thread::current().id();
         loop {
-            let idle = self.lock().pop_back()?;
+            let idle = {
+                let mut idle = self.lock();
+                let at = idle.iter().rposition(|idle| idle.connection.home == here);
+                match at {
+                    Some(at) => idle.remove(at)?,
+                    None => idle.pop_back()?,
+                }
+            };
+            // One that is too old, and all that were idle before it, go when the next is put back.
             if now.saturating_duration_since(idle.since) > self.idle_timeout {
-                // All others have been idle for longer.
-                self.clear();
-                return None;
+                continue;
             }
             let mut connection = idle.connection;
             if connection.stream.is_quiet() {

@@ -12,7 +12,7 @@ pub(super) fn run(context: &Context, serve: &Serve) -> Result<(), Failure> {
     }
     let config = context.config_with_secrets(serve.listen)?;
     logs::init(&config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let data_dir = DataDir::take(&context.data_dir).map_err(hint_data_dir)?;
         let daemon = Daemon::bind(config, data_dir, serve.demo).await.map_err(hint_start)?;
@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context, serve: &Serve) -> Result<(), Failure> {
         daemon.app().set_source(context.source(serve.listen));
         let reloads = tokio::spawn(reload_on_hangup(Arc::clone(daemon.app())));
         announce(context, &daemon, serve.demo)?;
-        let cut = daemon.run(told_to_stop()?).await;
+        let cut = daemon.run(told_to_stop()?).await?;
         reloads.abort();
         drop(journal);
         if cut > 0 {
