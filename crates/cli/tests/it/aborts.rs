@@ -72,7 +72,7 @@ async fn while_waiting_in_the_queue() {
     let gate = Gate::new();
     backend.script_next(1, Behaviour::Answer.held_by(&gate));
     let body = ask("hello");
-    let served = server.post_json(CHAT, &body);
+    let running = server.post_json(CHAT, &body);
     let leaving = async {
         backend.wait_for_requests(1).await;
         for _ in 0..3 {
@@ -82,7 +82,7 @@ async fn while_waiting_in_the_queue() {
         }
         gate.open();
     };
-    assert_eq!(tokio::join!(served, leaving).0.status, 200);
+    assert_eq!(tokio::join!(running, leaving).0.status, 200);
     until_at_rest(&server).await;
     assert_eq!(backend.request_count(), 1, "who has left is not served");
     assert_eq!(server.post_json(CHAT, &body).await.status, 200);

@@ -1,5 +1,7 @@
 //! The real binary, started from a real config file, before real sockets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which the lint does not see")]
+
 mod aborts;
 mod api;
 mod bad_backends;

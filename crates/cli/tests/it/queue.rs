@@ -88,13 +88,13 @@ async fn a_wait_in_the_queue_ends() {
     let (backend, server) = narrow(1, "queue_timeout = \"100ms\"").await;
     let gate = Gate::new();
     backend.script(Behaviour::Answer.held_by(&gate));
-    let served = asked(&server, "served");
+    let running = asked(&server, "running");
     backend.wait_for_requests(1).await;
     let refused = server.post_json(CHAT, &ask("hello")).await;
     assert_error(&refused, 503, "queue_timeout");
     assert_eq!(refused.header("retry-after"), Some("1"));
     gate.open();
-    assert_eq!(served.await.unwrap().status, 200);
+    assert_eq!(running.await.unwrap().status, 200);
     until_at_rest(&server).await;
 }
 
@@ -109,7 +109,7 @@ async fn nobody_waits_for_a_backend_that_is_no_longer_there() {
         assert_eq!(server.post_json("/api/v1/backends", &spec).await.status, 201);
         let gate = Gate::new();
         backend.script(Behaviour::Answer.held_by(&gate));
-        let served = asked(&server, "served");
+        let running = asked(&server, "running");
         backend.wait_for_requests(1).await;
         let waiting = asked(&server, "waiting");
         until_metric(&server, "callsheet_queue_length", 1.0).await;
@@ -117,7 +117,7 @@ async fn nobody_waits_for_a_backend_that_is_no_longer_there() {
         assert_eq!(server.request(method, &path, &[], b"").await.status, 200);
         assert_error(&waiting.await.unwrap(), status, code);
         gate.open();
-        assert_eq!(served.await.unwrap().status, 200, "what runs is finished");
+        assert_eq!(running.await.unwrap().status, 200, "what runs is finished");
         assert_eq!(backend.request_count(), 1);
     }
 }
@@ -127,7 +127,7 @@ async fn whoever_waits_is_served_by_a_backend_that_comes_new() {
     let (backend, server) = narrow(1, "").await;
     let gate = Gate::new();
     backend.script(Behaviour::Answer.held_by(&gate));
-    let served = asked(&server, "served");
+    let running = asked(&server, "running");
     backend.wait_for_requests(1).await;
     let waiting = asked(&server, "waiting");
     until_metric(&server, "callsheet_queue_length", 1.0).await;
@@ -137,5 +137,5 @@ async fn whoever_waits_is_served_by_a_backend_that_comes_new() {
     let reply = waiting.await.unwrap();
     assert_eq!(reply.header("x-callsheet-backend"), Some("second"), "{}", reply.text());
     gate.open();
-    assert_eq!(served.await.unwrap().status, 200);
+    assert_eq!(running.await.unwrap().status, 200);
 }
