@@ -4,12 +4,12 @@ use crate::{context::Context, failure::Failure};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use callsheet_fleet::Link;
-use callsheet_server::{App, Config, DataDir, LocalApi, read_secret};
+use callsheet_server::{App, Config, DataDir, DataDirError, LocalApi, Running, read_secret};
 use callsheet_types::{BackendType, BackendUrl, Secret, SecretSource};
 use callsheet_upstream::{Deadlines, Options, Replay};
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Something that answers the API.
@@ -35,15 +35,16 @@ impl Api {
             return Self::remote(url.clone(), token);
         }
         let config = context.config()?;
-        if let Some(running) = DataDir::running(&context.data_dir) {
-            if context.global.offline {
+        let data_dir = match owner(&context.data_dir)? {
+            Owner::ThisCommand(data_dir) => data_dir,
+            Owner::Daemon(_) if context.global.offline => {
                 return Err(Failure::new(anyhow!("a daemon runs on the data directory {}, and --offline opens no connection to it", context.data_dir.display()))
                     .hint("leave out --offline, or stop the daemon"));
             }
-            let url = BackendUrl::new(&running.url)?;
-            return Self::remote(url, token(&config));
-        }
-        let data_dir = DataDir::take(&context.data_dir)?;
+            Owner::Daemon(running) => {
+                return Self::remote(BackendUrl::new(&running.url)?, token(&config));
+            }
+        };
         let app = Arc::new(App::new(config, data_dir.path(), &[])?);
         if !context.global.offline {
             app.start_probing();
@@ -79,6 +80,22 @@ impl Api {
             .context("the daemon's answer cannot be read; is it of another version?");
         read.map_err(Failure::new)
     }
+}
+
+/// Who has the data directory.
+enum Owner {
+    Daemon(Running),
+    ThisCommand(DataDir),
+}
+
+fn owner(data_dir: &Path) -> Result<Owner, DataDirError> {
+    if let Some(running) = DataDir::running(data_dir) {
+        return Ok(Owner::Daemon(running));
+    }
+    // A daemon may start in between; then it is the one to speak to.
+    DataDir::take(data_dir)
+        .map(Owner::ThisCommand)
+        .or_else(|error| DataDir::running(data_dir).map(Owner::Daemon).ok_or(error))
 }
 
 async fn remote(

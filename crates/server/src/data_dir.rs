@@ -6,6 +6,7 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// A data directory that this process owns as long as the value lives; the lock goes with the
@@ -45,8 +46,12 @@ pub enum DataDirError {
     },
 }
 
+/// Longer than commands without a daemon take, several of them in a row too.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 impl DataDir {
-    /// Takes possession of a directory, which is made if need be.
+    /// Takes possession of a directory, which is made if need be. Waits for a command that owns it
+    /// for a moment, and not for a daemon; blocks the thread for so long.
     pub fn take(path: &Path) -> Result<Self, DataDirError> {
         let failed = |cause| DataDirError::Io { path: path.to_owned(), cause };
         std::fs::create_dir_all(path).map_err(failed)?;
@@ -56,11 +61,24 @@ impl DataDir {
             .write(true)
             .open(path.join("daemon.lock"))
             .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(DataDirError::Taken { path: path.to_owned() }),
-            Err(TryLockError::Error(cause)) => Err(failed(cause)),
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+                Err(TryLockError::WouldBlock) => {
+                    if Self::running(path).is_some() || Instant::now() > until {
+                        return Err(DataDirError::Taken { path: path.to_owned() });
+                    }
+                    // The lock of a file tells nobody that it is free.
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
         }
+        let owned = Self { path: path.to_owned(), _lock: lock };
+        // A daemon that was killed could not take back what it said.
+        owned.withdraw();
+        Ok(owned)
     }
 
     /// Returns the directory.
@@ -73,6 +91,14 @@ impl DataDir {
         let running = Running { pid: std::process::id(), url: url.to_owned() };
         state::replace(&self.path.join("daemon.json"), &running)
             .map_err(|cause| DataDirError::Io { path: self.path.clone(), cause })
+    }
+
+    fn withdraw(&self) {
+        let announced = self.path.join("daemon.json");
+        if announced.exists() {
+            // Left behind it would only mislead for the moment that a command owns the lock.
+            let _ = std::fs::remove_file(announced);
+        }
     }
 
     /// Returns the daemon that runs on a directory, if one does.
@@ -88,11 +114,7 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        let announced = self.path.join("daemon.json");
-        if announced.exists() {
-            // Left behind it would only be ignored: the lock says who runs.
-            let _ = std::fs::remove_file(announced);
-        }
+        self.withdraw();
     }
 }
 
@@ -105,12 +127,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(DataDir::running(dir.path()).is_none());
         let owner = DataDir::take(dir.path()).unwrap();
-        assert!(matches!(DataDir::take(dir.path()), Err(DataDirError::Taken { .. })));
         assert!(DataDir::running(dir.path()).is_none(), "it has not said where it answers");
         owner.announce("http://127.0.0.1:1").unwrap();
+        assert!(matches!(DataDir::take(dir.path()), Err(DataDirError::Taken { .. })));
         assert_eq!(DataDir::running(dir.path()).unwrap().url, "http://127.0.0.1:1");
         drop(owner);
         assert!(DataDir::running(dir.path()).is_none());
         DataDir::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn who_owns_it_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = DataDir::take(dir.path()).unwrap();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let path = dir.path().to_owned();
+        let next = std::thread::spawn(move || {
+            begun.send(()).unwrap();
+            DataDir::take(&path).map(|_| ())
+        });
+        begins.recv().unwrap();
+        drop(owner);
+        next.join().unwrap().unwrap();
     }
 }
