@@ -276,3 +276,86 @@ async fn the_decision_is_explained_for_a_model_and_its_fallbacks() {
     assert_eq!(steps[1]["explanation"]["outcome"], json!({"to": "a"}));
     assert_eq!(fake.request_count(), 0, "asking sends nothing");
 }
+
+/// Returns each backend's verdict: `chosen`, or the code of why not.
+async fn verdicts(server: &TestServer, query: &str) -> Vec<String> {
+    let report = server.get(&format!("/api/v1/route?model={query}")).await.json();
+    let candidates = report["steps"][0]["explanation"]["candidates"].as_array().unwrap().iter();
+    let code = |verdict: &Value| match verdict.as_str() {
+        Some(word) => word.to_owned(),
+        None => verdict["lost"]["code"].as_str().expect("a code").to_owned(),
+    };
+    candidates.map(|candidate| code(&candidate["verdict"])).collect()
+}
+
+#[tokio::test]
+async fn each_reason_why_a_backend_does_not_get_a_request_is_told() {
+    let fake = FakeBackend::start().await;
+    let two = |strategy: &str, of_a: &str, of_b: &str| {
+        let model = "models = [\"test-model\"]";
+        let (a, b) = (fake.config("a"), fake.config("b"));
+        let of = |keys: &str| {
+            if keys.contains("models") { keys.to_owned() } else { format!("{model}\n{keys}") }
+        };
+        format!("[routing]\n{strategy}\n{a}{}\n{b}{}\n", of(of_a), of(of_b))
+    };
+    let declared = |keys: &str| format!("models = [{{ id = \"test-model\", {keys} }}]");
+    let strict = "unknown_capabilities = \"refuse\"";
+    for (strategy, a, query, expected) in [
+        ("", declared("supports_tools = false"), "&needs=tools", "lacks_tools"),
+        ("", declared("supports_vision = false"), "&needs=vision", "lacks_vision"),
+        ("", declared("supports_json_mode = false"), "&needs=json", "lacks_json_mode"),
+        ("", declared("context_length = 10"), "&min_context=11", "context_too_short"),
+        (strict, String::new(), "&needs=tools", "unknown_tools"),
+        (strict, String::new(), "&needs=vision", "unknown_vision"),
+        (strict, String::new(), "&needs=json", "unknown_json_mode"),
+        (strict, String::new(), "&min_context=11", "unknown_context"),
+        ("", "models = [\"other\"]".to_owned(), "", "not_offered"),
+        ("strategy = \"weighted\"", "weight = 0".to_owned(), "", "no_weight"),
+        ("strategy = \"weighted\"", "weight = 1".to_owned(), "", "smaller_share"),
+        ("strategy = \"priority\"", "priority = 1".to_owned(), "", "lower_tier"),
+        ("zone = \"east\"", "zone = \"west\"".to_owned(), "", "lower_tier"),
+    ] {
+        let able = "weight = 2\nzone = \"east\"\nmodels = [{ id = \"test-model\", context_length = 99, \
+                    supports_tools = true, supports_vision = true, supports_json_mode = true }]";
+        let server = server(&two(strategy, &a, able)).start().await;
+        let seen = verdicts(&server, &format!("test-model{query}")).await;
+        assert_eq!(seen, [expected, "chosen"], "{strategy} {a} {query}");
+    }
+    let server = server(&two("strategy = \"round_robin\"", "", "")).start().await;
+    let mut seen = verdicts(&server, "test-model").await;
+    seen.sort();
+    assert_eq!(seen, ["chosen", "not_its_turn"]);
+    assert_eq!(verdicts(&server, "a:test-model").await, ["chosen", "other_backend_asked"]);
+}
+
+#[tokio::test]
+async fn how_a_backend_is_at_the_moment_is_a_reason_too() {
+    let (a, b) = (FakeBackend::start().await, FakeBackend::start().await);
+    let config = format!(
+        "[routing]\nstrategy = \"priority\"\neject_after = 1\neject_for = \"1m\"\n\
+         {}priority = 1\nmax_concurrent = 1\n{}priority = 2\n",
+        a.config("a"),
+        b.config("b")
+    );
+    let server = server(&config).start().await;
+    let gate = callsheet_testkit::Gate::new();
+    a.script_next(1, callsheet_testkit::Behaviour::status(500).held_by(&gate));
+    let address = server.address();
+    let call = tokio::spawn(async move {
+        let body = crate::observe::ask("test-model").to_string();
+        client::request(address, "POST", "/v1/chat/completions", &[], body.as_bytes()).await
+    });
+    a.wait_for_requests(1).await;
+    assert_eq!(verdicts(&server, "test-model").await, ["at_capacity", "chosen"]);
+    gate.open();
+    assert_eq!(call.await.unwrap().unwrap().status, 200);
+    assert_eq!(verdicts(&server, "test-model").await, ["ejected", "chosen"]);
+    assert_eq!(server.cli(["backend", "drain", "a"]).await.code, 0);
+    assert_eq!(verdicts(&server, "test-model").await, ["draining", "chosen"]);
+    b.stop().await;
+    assert_eq!(server.cli(["backend", "drain", "b"]).await.code, 0);
+    assert_eq!(server.cli(["backend", "resume", "b"]).await.code, 0);
+    assert_eq!(verdicts(&server, "test-model").await, ["draining", "unhealthy"]);
+    b.restart().await;
+}

@@ -153,3 +153,34 @@ async fn the_daemon_that_runs_on_the_data_is_found_by_itself() {
     let twice = server.post_json("/api/v1/backends", &json!({"name": "a", "url": url})).await;
     assert_eq!(refusal(&twice), "409 backend_exists", "it was the daemon that added it");
 }
+
+#[tokio::test]
+async fn commands_at_the_same_time_take_turns_and_none_is_lost() {
+    let fake = FakeBackend::start().await;
+    let data = tempfile::tempdir().unwrap();
+    let adds: Vec<_> = (0..8)
+        .map(|i| {
+            let (url, data) = (fake.url(), data.path().to_owned());
+            tokio::spawn(async move {
+                let name = format!("b-{i}");
+                run("", &data, &["backend", "add", &url, "--name", &name, "--quiet"]).await
+            })
+        })
+        .collect();
+    for add in adds {
+        let output = add.await.unwrap();
+        assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    }
+    let listed = run("", data.path(), &["backend", "list", "--json"]).await.json();
+    assert_eq!(listed.as_array().unwrap().len(), 8, "{listed}");
+}
+
+#[tokio::test]
+async fn what_a_killed_daemon_announced_misleads_nobody() {
+    let data = tempfile::tempdir().unwrap();
+    let mut server = start("", data.path()).await;
+    server.signal(callsheet_testkit::Signal::KILL);
+    server.wait_exit().await;
+    assert_eq!(run("", data.path(), &["backend", "list"]).await.code, 0);
+    assert!(!data.path().join("daemon.json").exists(), "whoever owns the data tidies up");
+}
