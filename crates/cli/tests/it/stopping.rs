@@ -45,7 +45,7 @@ async fn a_stream_that_runs_is_completed_while_nothing_new_is_taken() {
         let status = server.wait_exit().await;
         assert_eq!(status.code(), Some(0), "{}", server.stderr());
         // The access log is complete, although it is written in batches.
-        assert!(server.stderr().contains("\"outcome\":\"ok\""), "{}", server.stderr());
+        server.wait_for_stderr("\"outcome\":\"ok\"").await;
     }
 }
 
