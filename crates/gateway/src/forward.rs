@@ -13,7 +13,8 @@ pub(crate) struct Heard<'a> {
     pub(crate) request_id: Box<str>,
     pub(crate) timeout: Option<&'a HeaderValue>,
     pub(crate) retry: Option<&'a HeaderValue>,
-    pub(crate) content_encoding: Option<&'a HeaderValue>,
+    /// Whether the body is compressed, or whatever else is not identity.
+    pub(crate) is_encoded: bool,
     pub(crate) content_length: Option<usize>,
     /// What goes on to every backend that is tried.
     pub(crate) forwarded: Headers,
@@ -25,7 +26,7 @@ impl<'a> Heard<'a> {
             request_id: "".into(),
             timeout: None,
             retry: None,
-            content_encoding: None,
+            is_encoded: false,
             content_length: None,
             forwarded: Headers::with_capacity(512),
         };
@@ -35,7 +36,9 @@ impl<'a> Heard<'a> {
                 "x-request-id" => request_id = Some(value),
                 "x-callsheet-timeout" => heard.timeout = Some(value),
                 "x-callsheet-retry" => heard.retry = Some(value),
-                "content-encoding" => heard.content_encoding = Some(value),
+                "content-encoding" => {
+                    heard.is_encoded |= !value.as_bytes().eq_ignore_ascii_case(b"identity");
+                }
                 "content-length" => {
                     heard.content_length = value.to_str().ok().and_then(|text| text.parse().ok());
                 }

@@ -391,9 +391,7 @@ struct Wishes {
 
 impl Wishes {
     fn read(heard: &Heard<'_>, policy: &Policy, started: Instant) -> Result<Self, Refused> {
-        if let Some(encoding) = heard.content_encoding
-            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
+        if heard.is_encoded {
             return Err(Refused::ContentEncoding);
         }
         let mut total = policy.limits.total_timeout;
