@@ -198,3 +198,27 @@ async fn at_every_byte_of_the_answer() {
     backend.script(Behaviour::Answer);
     assert_eq!(server.post_json(CHAT, &ask("hello")).await.status, 200);
 }
+
+#[tokio::test]
+async fn by_the_next_event_though_more_had_been_sent_than_one_request() {
+    let (backend, server) = limited("").await;
+    let gate = Gate::new();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    let event = "data: {\"n\":1}\n\n";
+    backend.script(Behaviour::Raw(vec![
+        RawStep::text(head),
+        RawStep::text(event),
+        RawStep::WaitFor(gate.clone()),
+        RawStep::Forever(event.into()),
+    ]));
+    let mut socket = server.connect().await;
+    let request = wire(&ask_stream("hello"));
+    socket.write_all(&[request.as_slice(), &request].concat()).await.unwrap();
+    let read = within("the beginning", socket.read(&mut [0; 100])).await.unwrap();
+    assert!(read > 0);
+    drop(socket);
+    gate.open();
+    backend.wait_for_disconnects(1).await;
+    until_at_rest(&server).await;
+    assert_eq!(backend.request_count(), 1);
+}

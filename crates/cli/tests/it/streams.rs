@@ -7,6 +7,7 @@ use crate::{
 use bytes::Bytes;
 use callsheet_testkit::{
     Behaviour, Chunking, End, FakeBackend, Gate, RawStep, StreamEnd, StreamReply, TestServer,
+    within,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -338,4 +339,32 @@ async fn streams_of_other_endpoints_are_streams_too() {
     let end = server.stream("/v1/completions", &body).await.rest().await;
     assert!(end.is_clean && end.text().ends_with("data: [DONE]\n\n"), "{}", end.text());
     assert_eq!(backend.requests()[0].path, "/v1/completions");
+}
+
+#[tokio::test]
+async fn an_old_client_gets_its_stream_until_the_connection_ends() {
+    let (backend, server) = limited("").await;
+    let gate = Gate::new();
+    let rest =
+        vec![RawStep::WaitFor(gate.clone()), chunk("data: [DONE]\n\n"), RawStep::text("0\r\n\r\n")];
+    backend.script(begun(rest));
+    let body = ask_stream("hello").to_string();
+    let length = body.len();
+    let request = format!(
+        "POST {CHAT} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    let mut socket = server.connect().await;
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(FIRST.as_bytes()) {
+        let read = within("the first event", socket.read_buf(&mut answer)).await.unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    gate.open();
+    within("the end", socket.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(!head.contains("chunked"), "{head}");
+    assert_eq!(body, format!("{FIRST}data: [DONE]\n\n"));
 }
