@@ -400,6 +400,18 @@ async fn completions_are_scripts_that_their_shell_can_read() {
     assert!(check.status.success(), "{check:?}");
 }
 
+#[test]
+fn a_reader_that_has_gone_away_is_no_failure() {
+    for args in [&["completions", "bash"][..], &["config", "show"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_callsheet"));
+        let output = command.args(args).env("HOME", "/").stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{args:?}");
+    }
+}
+
 #[tokio::test]
 async fn config_show_is_a_config_file_that_says_the_same() {
     let fake = FakeBackend::start().await;
