@@ -47,9 +47,11 @@ impl<'a> Heard<'a> {
             }
         }
         // Whatever the client called its body, it is read as JSON.
-        heard.forwarded.add("content-type", b"application/json");
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        heard.forwarded.add_parsed(&header::CONTENT_TYPE, &JSON);
         // A compressed stream could not be forwarded event by event.
-        heard.forwarded.add("accept-encoding", b"identity");
+        const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+        heard.forwarded.add_parsed(&header::ACCEPT_ENCODING, &IDENTITY);
         heard.request_id = usable_id(request_id).map_or_else(random_id, Into::into);
         heard.forwarded.add(REQUEST_ID.as_str(), heard.request_id.as_bytes());
         heard

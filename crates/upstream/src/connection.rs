@@ -29,6 +29,13 @@ impl Connection {
         }
     }
 
+    /// Has this thread's runtime told of its events, where the stream allows that.
+    pub(crate) fn move_here(&mut self) -> io::Result<()> {
+        self.stream.register_anew()?;
+        self.home = thread::current().id();
+        Ok(())
+    }
+
     /// Reads once, into the buffer's spare room; 0 is the end of the stream.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = self.buffer.make_room();

@@ -48,7 +48,9 @@ impl Pool {
                 continue;
             }
             let mut connection = idle.connection;
-            if connection.stream.is_quiet() {
+            if connection.stream.is_quiet()
+                && (connection.home == here || connection.move_here().is_ok())
+            {
                 return Some(connection);
             }
         }

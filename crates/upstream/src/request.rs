@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 use std::io::Write;
 
 /// A request, written down once and sent as often as needed.
@@ -89,22 +90,35 @@ impl Headers {
     pub fn add(&mut self, name: &str, value: &[u8]) {
         add(&mut self.0, name, value);
     }
+
+    /// Adds a header whose types show already that it is sound; it must not be one that frames the
+    /// request.
+    pub fn add_parsed(&mut self, name: &HeaderName, value: &HeaderValue) {
+        debug_assert!(!FRAMING.contains(&name.as_str()), "header {name:?}");
+        line(&mut self.0, name.as_str(), value.as_bytes());
+    }
 }
+
+/// The headers that say where a request ends, or whose it is.
+const FRAMING: [&str; 3] = ["host", "content-length", "transfer-encoding"];
 
 fn add(head: &mut Vec<u8>, name: &str, value: &[u8]) {
     let sound = !name.is_empty()
         && name.bytes().all(is_token)
         && !value.iter().any(|b| matches!(b, b'\r' | b'\n' | 0))
-        && !["host", "content-length", "transfer-encoding"]
-            .iter()
-            .any(|framing| name.eq_ignore_ascii_case(framing));
+        && !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing));
     debug_assert!(sound, "header {name:?}");
     if sound {
-        head.extend_from_slice(name.as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value);
-        head.extend_from_slice(b"\r\n");
+        line(head, name, value);
     }
+}
+
+fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    head.reserve(name.len() + value.len() + 4);
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
 }
 
 impl std::fmt::Debug for Headers {

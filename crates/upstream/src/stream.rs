@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -34,6 +35,17 @@ impl Stream {
                 Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
             }
         }
+    }
+}
+
+impl Stream {
+    /// Moves the socket to the runtime of the caller. A TLS stream cannot be taken apart, and stays.
+    pub(crate) fn register_anew(&mut self) -> io::Result<()> {
+        if let Self::Plain(stream) = self {
+            let fresh = stream.as_fd().try_clone_to_owned()?;
+            *stream = TcpStream::from_std(fresh.into())?;
+        }
+        Ok(())
     }
 }
 
