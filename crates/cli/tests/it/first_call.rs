@@ -44,7 +44,8 @@ async fn an_unknown_model_is_an_error_in_openais_shape() {
 #[tokio::test]
 async fn the_demo_answers_streams_and_fails_over() {
     let server = server("").args(["--demo"]).start().await;
-    let ask = |text: &str| json!({"model": "demo", "messages": [{"role": "user", "content": text}]});
+    let ask =
+        |text: &str| json!({"model": "demo", "messages": [{"role": "user", "content": text}]});
     for _ in 0..4 {
         let reply = server.post_json("/v1/chat/completions", &ask("please fail")).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
