@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Models are spread over this many maps, so that a change copies a small one.
 const SHARDS: usize = 64;
 
-type Shard = HashMap<Arc<str>, Arc<Entry>>;
+/// Only backends add models, so that no client can choose names that collide.
+type Shard = HashMap<Arc<str>, Arc<Entry>, foldhash::fast::RandomState>;
 
 /// The backends, the models and the policy at one moment.
 pub(crate) struct Snapshot {

@@ -67,7 +67,7 @@ impl Attempt<'_> {
         };
         let Begun { status, mut headers, rest } = begun;
         call.status = status.as_u16();
-        forward::answer_headers(&mut headers, call.backend(), call.attempts);
+        forward::answer_headers(&mut headers, call.backend_header(), call.attempts);
         let body = match rest {
             Rest::Whole(bytes) => {
                 call.sent_bytes = bytes.len() as u64;

@@ -3,7 +3,9 @@
 use crate::{Gateway, error::Failure, journal::Line, meters::Pair};
 use callsheet_fleet::InFlight;
 use callsheet_types::Principal;
+use http::HeaderValue;
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +17,7 @@ pub(crate) struct Call {
     pub(crate) id: Box<str>,
     pub(crate) principal: Principal,
     pub(crate) method: http::Method,
-    pub(crate) path: Box<str>,
+    pub(crate) path: Cow<'static, str>,
     /// The model's name as the client wrote it.
     pub(crate) model: Box<str>,
     pub(crate) stream: bool,
@@ -59,7 +61,7 @@ impl Call {
         id: Box<str>,
         principal: Principal,
         method: http::Method,
-        path: Box<str>,
+        path: Cow<'static, str>,
         started: Instant,
     ) -> Self {
         Self {
@@ -92,6 +94,11 @@ impl Call {
     /// Returns the id of the backend that is being asked.
     pub(crate) fn backend(&self) -> &str {
         self.serving.as_ref().map_or("", |serving| &serving.place.backend().id)
+    }
+
+    /// Returns that id as a header's value.
+    pub(crate) fn backend_header(&self) -> Option<HeaderValue> {
+        self.serving.as_ref().map(|serving| serving.meters.backend.clone())
     }
 
     /// Returns how that backend is reached.

@@ -100,10 +100,14 @@ fn is_named_by_connection(headers: &HeaderMap, name: &str) -> bool {
 }
 
 /// Completes the headers of a backend's answer for the client.
-pub(crate) fn answer_headers(headers: &mut HeaderMap, backend: &str, attempts: usize) {
+pub(crate) fn answer_headers(
+    headers: &mut HeaderMap,
+    backend: Option<HeaderValue>,
+    attempts: usize,
+) {
     // A backend's cookies would be sent to every other backend.
     headers.remove(header::SET_COOKIE);
-    if let Ok(backend) = HeaderValue::from_str(backend) {
+    if let Some(backend) = backend {
         headers.insert(BACKEND.clone(), backend);
     }
     let attempts = match attempts {

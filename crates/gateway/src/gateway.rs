@@ -23,6 +23,7 @@ use callsheet_types::Principal;
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use std::{
+    borrow::Cow,
     fmt::Display,
     future::{Future, poll_fn},
     pin::pin,
@@ -109,7 +110,7 @@ impl Gateway {
             heard.request_id.clone(),
             principal,
             parts.method.clone(),
-            parts.uri.path().into(),
+            path_of(&parts),
             Instant::now(),
         ));
         let outcome = match endpoint(&parts) {
@@ -359,8 +360,18 @@ enum Endpoint<'a> {
     Model(&'a str),
 }
 
+const CALLS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+
+/// Returns the path for the log, without a copy where it is one that is called all the time.
+fn path_of(parts: &Parts) -> Cow<'static, str> {
+    let path = parts.uri.path();
+    match CALLS.iter().find(|known| **known == path) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(path.to_owned()),
+    }
+}
+
 fn endpoint(parts: &Parts) -> Result<Endpoint<'_>, Refused> {
-    const CALLS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
     let path = parts.uri.path();
     if let Some(known) = CALLS.iter().find(|known| **known == path) {
         let is_post = parts.method == Method::POST;

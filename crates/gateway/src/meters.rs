@@ -2,6 +2,8 @@
 //! backend and model, and touches atomics.
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use http::HeaderValue;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, core::Collector,
 };
@@ -24,11 +26,14 @@ pub(crate) struct Meters {
     pairs: ArcSwap<Pairs>,
 }
 
-/// By backend, then by model.
-type Pairs = HashMap<Arc<str>, HashMap<Arc<str>, Arc<Pair>>>;
+/// By backend, then by model; both are names that backends brought, not clients.
+type Pairs = HashMap<Arc<str>, Models, RandomState>;
+type Models = HashMap<Arc<str>, Arc<Pair>, RandomState>;
 
 /// The handles for one backend and one of its models.
 pub(crate) struct Pair {
+    /// The backend's id, as answers carry it.
+    pub(crate) backend: HeaderValue,
     requests: [IntCounter; OUTCOMES.len()],
     pub(crate) first_byte: Histogram,
     pub(crate) total: Histogram,
@@ -103,6 +108,7 @@ impl Meters {
             return Arc::clone(pair);
         }
         let pair = Arc::new(Pair {
+            backend: HeaderValue::from_str(backend).unwrap_or(HeaderValue::from_static("?")),
             requests: OUTCOMES
                 .map(|outcome| self.requests.with_label_values(&[backend, model, outcome])),
             first_byte: self.first_byte.with_label_values(&[backend, model]),

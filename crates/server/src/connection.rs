@@ -11,7 +11,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
     sync::{
@@ -60,15 +60,23 @@ pub(crate) async fn serve(
         .max_buf_size(limits.header_bytes.as_usize())
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let told_to_stop = async { drop(draining.wait_for(|draining| *draining).await) };
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = told_to_stop => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    // Watching the signal beside the connection would poll it with every event; its number is read
+    // without a lock, and once asked it wakes this task as anything else does.
+    let seen = draining.clone();
+    let mut told_to_stop = pin!(draining.wait_for(|draining| *draining));
+    let mut is_watching = false;
+    let mut is_told = false;
+    let ended = poll_fn(|cx| {
+        if !is_told && (!is_watching || seen.has_changed().unwrap_or(true)) {
+            is_watching = true;
+            if told_to_stop.as_mut().poll(cx).is_ready() {
+                is_told = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
-    };
+        connection.as_mut().poll(cx)
+    })
+    .await;
     if let Err(error) = ended {
         tracing::debug!(%error, "a client's connection ended early");
     }

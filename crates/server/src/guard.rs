@@ -5,8 +5,8 @@
 //! by an address or by a name that its operator knows, and a page must be of the same origin.
 
 use callsheet_types::{Principal, Secret};
-use http::{HeaderMap, HeaderValue, header, uri::Authority};
-use std::net::IpAddr;
+use http::{HeaderMap, HeaderValue, header};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Decides whether a request is let in, and as whom.
 #[derive(Debug)]
@@ -42,11 +42,8 @@ impl Guard {
     pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Denied::BadHost) };
-        let authority = Authority::try_from(host.as_bytes()).map_err(|_| Denied::BadHost)?;
-        if authority.as_str().contains('@') {
-            return Err(Denied::BadHost);
-        }
-        if !self.knows(authority.host()) {
+        let host_name = host.to_str().ok().and_then(host_name).ok_or(Denied::BadHost)?;
+        if !self.knows(host_name) {
             return Err(Denied::UnknownHost);
         }
         match headers.get(header::ORIGIN) {
@@ -83,6 +80,23 @@ impl Guard {
             _ => Principal::Anonymous,
         }
     }
+}
+
+/// Returns the host of a `Host` header, without its port; `None` where the header is no host.
+fn host_name(header: &str) -> Option<&str> {
+    let (host, rest) = match header.find(']') {
+        Some(end) if header.starts_with('[') => header.split_at(end + 1),
+        _ => header.split_at(header.find(':').unwrap_or(header.len())),
+    };
+    let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    let has_port_or_nothing = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_well_formed = match bare {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(is_host),
+    };
+    (has_port_or_nothing && is_well_formed).then_some(host)
 }
 
 /// Returns the origin of the page that calls, where it is not the daemon's own. Only for a request
@@ -151,6 +165,12 @@ mod tests {
             ("user@127.0.0.1", Err(Denied::BadHost)),
             ("", Err(Denied::BadHost)),
             ("a b", Err(Denied::BadHost)),
+            ("localhost:", Ok(())),
+            ("localhost:80x", Err(Denied::BadHost)),
+            ("[::1", Err(Denied::BadHost)),
+            ("[::1]x", Err(Denied::BadHost)),
+            ("[evil.example]:80", Err(Denied::BadHost)),
+            ("::1", Err(Denied::BadHost)),
         ] {
             assert_eq!(guard(None).admit(&headers(&[("host", host)])), expected, "{host:?}");
         }

@@ -57,14 +57,13 @@ impl Workers {
         let Self { workers, draining } = self;
         let open: usize = workers.iter().map(|worker| worker.open.load(Ordering::Relaxed)).sum();
         tracing::info!(connections = open, "stopping: finishing what is under way");
-        let (stop, threads): (Vec<_>, Vec<_>) =
-            workers.into_iter().map(|worker| (worker.incoming, worker.thread)).unzip();
-        // The threads take what was accepted before, and end when it is done.
-        drop(stop);
+        let counts: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.open)).collect();
+        // Without their senders the threads take what was accepted before, and end when it is done.
+        let threads: Vec<_> = workers.into_iter().map(|worker| worker.thread).collect();
         draining.send_replace(true);
         let cut = match tokio::time::timeout(timeout, draining.closed()).await {
             Ok(()) => 0,
-            Err(_) => draining.receiver_count(),
+            Err(_) => counts.iter().map(|open| open.load(Ordering::Relaxed)).sum(),
         };
         if cut == 0 {
             for thread in threads {

@@ -161,6 +161,10 @@ impl HeaderLines {
     }
 
     fn add(&mut self, line: &httparse::Header<'_>) -> Result<(), Malformed> {
+        // They speak of the server and not of its answer, which whoever passes it on dates anew.
+        if line.name.eq_ignore_ascii_case("date") || line.name.eq_ignore_ascii_case("server") {
+            return Ok(());
+        }
         let name = HeaderName::from_bytes(line.name.as_bytes())
             .map_err(|_| Malformed::Head(httparse::Error::HeaderName))?;
         match name {
