@@ -259,7 +259,7 @@ impl AnswerStream {
         self.call.cut(failure, &self.model);
         match &self.shape {
             Shape::Events { .. } => {
-                let event = cut_event(self.call.backend(), failure, "stream_cut", &self.call.id);
+                let event = cut_event(self.call.backend(), failure, "stream_cut", self.call.id());
                 self.send(event)
             }
             Shape::Plain { .. } => Poll::Ready(Some(Err(BrokenOff(failure.to_string())))),

@@ -14,7 +14,7 @@ use std::{
 /// went away – dropping it counts it, logs it, and gives the backend's place back.
 pub(crate) struct Call {
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) id: Box<str>,
+    id: HeaderValue,
     pub(crate) principal: Principal,
     pub(crate) method: http::Method,
     pub(crate) path: Cow<'static, str>,
@@ -58,7 +58,7 @@ const BUSY: Duration = Duration::from_secs(1);
 impl Call {
     pub(crate) fn new(
         gateway: Arc<Gateway>,
-        id: Box<str>,
+        id: HeaderValue,
         principal: Principal,
         method: http::Method,
         path: Cow<'static, str>,
@@ -89,6 +89,12 @@ impl Call {
         self.attempts += 1;
         self.first_byte = None;
         self.serving = Some(Serving { place, meters, since: now });
+    }
+
+    /// Returns the request's id.
+    pub(crate) fn id(&self) -> &str {
+        // Ids are graphic ASCII, see where they are read.
+        self.id.to_str().unwrap_or("-")
     }
 
     /// Returns the id of the backend that is being asked.
@@ -194,7 +200,7 @@ impl Drop for Call {
             None => self.gateway.meters.refused(detail, total),
         }
         self.gateway.journal.write(&Line {
-            request_id: &self.id,
+            request_id: self.id(),
             principal: self.principal.as_str(),
             method: self.method.as_str(),
             path: &self.path,

@@ -10,7 +10,7 @@ static ATTEMPTS: HeaderName = HeaderName::from_static("x-callsheet-attempts");
 
 /// What a request's headers say, read in one pass.
 pub(crate) struct Heard<'a> {
-    pub(crate) request_id: Box<str>,
+    pub(crate) request_id: HeaderValue,
     pub(crate) timeout: Option<&'a HeaderValue>,
     pub(crate) retry: Option<&'a HeaderValue>,
     /// Whether the body is compressed, or whatever else is not identity.
@@ -20,10 +20,13 @@ pub(crate) struct Heard<'a> {
     pub(crate) forwarded: Headers,
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
+
 impl<'a> Heard<'a> {
     pub(crate) fn read(headers: &'a HeaderMap) -> Self {
         let mut heard = Self {
-            request_id: "".into(),
+            request_id: HeaderValue::from_static(""),
             timeout: None,
             retry: None,
             is_encoded: false,
@@ -47,22 +50,18 @@ impl<'a> Heard<'a> {
             }
         }
         // Whatever the client called its body, it is read as JSON.
-        const JSON: HeaderValue = HeaderValue::from_static("application/json");
         heard.forwarded.add_parsed(&header::CONTENT_TYPE, &JSON);
         // A compressed stream could not be forwarded event by event.
-        const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
         heard.forwarded.add_parsed(&header::ACCEPT_ENCODING, &IDENTITY);
-        heard.request_id = usable_id(request_id).map_or_else(random_id, Into::into);
-        heard.forwarded.add(REQUEST_ID.as_str(), heard.request_id.as_bytes());
+        heard.request_id = usable_id(request_id).cloned().unwrap_or_else(random_id);
+        heard.forwarded.add_parsed(&REQUEST_ID, &heard.request_id);
         heard
     }
 }
 
 /// Returns an id that can stand in a header and a log line.
-fn usable_id(given: Option<&HeaderValue>) -> Option<&str> {
-    let id = given?.to_str().ok()?;
-    let is_usable = !id.is_empty() && id.len() <= 128 && id.bytes().all(|b| b.is_ascii_graphic());
-    is_usable.then_some(id)
+fn usable_id(given: Option<&HeaderValue>) -> Option<&HeaderValue> {
+    given.filter(|id| matches!(id.len(), 1..=128) && id.as_bytes().iter().all(u8::is_ascii_graphic))
 }
 
 /// Returns whether a header is no backend's business: it concerns this connection, it holds the
@@ -119,21 +118,23 @@ pub(crate) fn answer_headers(
 
 /// Returns a new id: a random UUID (RFC 9562, version 4), since llama-cpp-python refuses requests
 /// with any other.
-fn random_id() -> Box<str> {
-    const VERSION: u128 = 4 << 76;
-    const VARIANT: u128 = 2 << 62;
-    let random = fastrand::u128(..) & !(0xf << 76) & !(3 << 62) | VERSION | VARIANT;
-    let mut id = String::with_capacity(36);
+fn random_id() -> HeaderValue {
+    let mut random = fastrand::u128(..).to_be_bytes();
+    random[6] = random[6] & 0x0f | 0x40;
+    random[8] = random[8] & 0x3f | 0x80;
     // By hand, because every request passes here and formatting is slow.
-    for digit in 0..32 {
-        if matches!(digit, 8 | 12 | 16 | 20) {
-            id.push('-');
-        }
-        let nibble = (random >> (124 - 4 * digit)) as u8 & 15;
-        id.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+    let mut text = *b"00000000-0000-0000-0000-000000000000";
+    let mut at = 0;
+    for byte in random {
+        at += usize::from(text[at] == b'-');
+        text[at] = HEX[usize::from(byte >> 4)];
+        text[at + 1] = HEX[usize::from(byte & 15)];
+        at += 2;
     }
-    id.into()
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
 }
+
+const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// Reads a duration from a header: `2.5` seconds, or with a unit, `800ms`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
@@ -197,13 +198,13 @@ mod tests {
             headers.insert(REQUEST_ID.clone(), HeaderValue::from_str(value).unwrap());
             Heard::read(&headers).request_id
         };
-        assert_eq!(&*id_for("abc-1"), "abc-1");
+        assert_eq!(id_for("abc-1"), "abc-1");
         for bad in ["", "a b", &"x".repeat(200)] {
             let id = id_for(bad);
             let bytes = id.as_bytes();
-            let dashes = id.match_indices('-').map(|(at, _)| at);
-            assert!(dashes.eq([8, 13, 18, 23]), "{bad:?}: {id}");
-            assert!(bytes[14] == b'4' && b"89ab".contains(&bytes[19]), "{bad:?}: {id}");
+            let dashes = (0..id.len()).filter(|at| bytes[*at] == b'-');
+            assert!(dashes.eq([8, 13, 18, 23]), "{bad:?}: {id:?}");
+            assert!(bytes[14] == b'4' && b"89ab".contains(&bytes[19]), "{bad:?}: {id:?}");
         }
         assert_ne!(random_id(), random_id());
     }

@@ -125,14 +125,12 @@ impl Gateway {
                 let said = refused.say();
                 call.refused(said.code, said.status.as_u16());
                 if said.status.is_server_error() {
-                    tracing::warn!(request_id = &*call.id, code = said.code, "{}", said.message);
+                    tracing::warn!(request_id = call.id(), code = said.code, "{}", said.message);
                 }
-                refused.response(&call.id)
+                refused.response(call.id())
             }
         };
-        if let Ok(id) = HeaderValue::from_str(&heard.request_id) {
-            response.headers_mut().insert(forward::REQUEST_ID.clone(), id);
-        }
+        response.headers_mut().insert(forward::REQUEST_ID.clone(), heard.request_id);
         response
     }
 
@@ -215,8 +213,8 @@ impl Gateway {
                     let needs = Needs { tried: &tried[tried_before..], ..needs };
                     place = self.place(target, &needs, scan, policy, wishes.deadline).await;
                 }
-                let place = match place {
-                    Ok(place) => place,
+                let (place, now) = match place {
+                    Ok(placed) => placed,
                     Err(refused) => {
                         refusal.get_or_insert(refused);
                         break;
@@ -231,7 +229,6 @@ impl Gateway {
                         self.meters.retried(backend, target.model, failure.class());
                     }
                 }
-                let now = Instant::now();
                 call.begin(place, target.model, now);
                 let attempt =
                     Attempt { target, policy, deadline: wishes.deadline, retry: wishes.retry };
@@ -244,7 +241,7 @@ impl Gateway {
                 };
                 call.failed(&failure, target.model);
                 let Some(backend) = call.release() else { break };
-                tracing::info!(request_id = &*call.id, backend = &*backend.id, %failure, "attempt failed");
+                tracing::info!(request_id = call.id(), backend = &*backend.id, %failure, "attempt failed");
                 let out_of_time = Instant::now() >= wishes.deadline;
                 let is_final = failure.may_have_been_served() && wishes.retry == Retry::Safe;
                 failures.push((backend.id.clone(), failure));
@@ -265,7 +262,7 @@ impl Gateway {
         Err((call, refused))
     }
 
-    /// Returns a place at a backend, waiting for one if all are busy.
+    /// Returns a place at a backend, waiting for one if all are busy, and since when it is taken.
     async fn place(
         &self,
         target: Target<'_>,
@@ -273,10 +270,14 @@ impl Gateway {
         scan: &Scan<'_>,
         policy: &Policy,
         deadline: Instant,
-    ) -> Result<InFlight, Refused> {
-        match self.fleet.pick(target.model, needs, Instant::now()) {
-            Route::To(place) => Ok(place),
-            Route::Wait(wait) => self.queue(wait, target, needs, scan, policy, deadline).await,
+    ) -> Result<(InFlight, Instant), Refused> {
+        let now = Instant::now();
+        match self.fleet.pick(target.model, needs, now) {
+            Route::To(place) => Ok((place, now)),
+            Route::Wait(wait) => {
+                let place = self.queue(wait, target, needs, scan, policy, deadline).await?;
+                Ok((place, Instant::now()))
+            }
             Route::Refuse(refusal) => Err(self.refused(&refusal, target, needs, scan)),
         }
     }

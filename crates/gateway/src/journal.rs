@@ -166,7 +166,7 @@ struct Second {
 impl Second {
     fn clock(&mut self, now: SystemTime) -> Clock {
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let number = since_epoch.as_secs() as i64;
+        let number = since_epoch.as_secs().cast_signed();
         if self.number != Some(number) {
             let text = jiff::Timestamp::from_second(number).unwrap_or_default().to_string();
             // Within the years that have four digits, which a clock shows.

@@ -4,7 +4,15 @@
 use crate::{
     App, Config, DataDir, DataDirError, StartError, demo::Demo, front::Front, workers::Workers,
 };
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio::{net::TcpListener, time::sleep};
 
 /// A daemon that listens and does not answer yet.
@@ -95,6 +103,14 @@ impl Daemon {
                 },
             }
         }
+        // Whoever has connected already is not turned away by a reset.
+        poll_fn(|cx| {
+            while let Poll::Ready(Ok((stream, _))) = self.listener.poll_accept(cx) {
+                workers.take(stream);
+            }
+            Poll::Ready(())
+        })
+        .await;
         drop(self.listener);
         ready.abort();
         let cut = workers.finish(self.app.config().server.drain_timeout.0).await;

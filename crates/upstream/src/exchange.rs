@@ -72,7 +72,7 @@ pub(crate) async fn exchange(
             let too_late = || Err(Failure::Other(SendError::HeadTimeout));
             connection.alarm.poll(cx, deadline).map(|()| too_late())
         }
-        ready => ready,
+        ready @ Poll::Ready(_) => ready,
     })
     .await?;
     // What was not sent would be taken for the beginning of the next request.

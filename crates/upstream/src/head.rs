@@ -180,11 +180,19 @@ impl HeaderLines {
                 self.chunked = line.value.trim_ascii().eq_ignore_ascii_case(b"chunked");
             }
             header::CONNECTION => {
+                let mut names_headers = false;
                 for option in options(line.value) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    let (close, keep_alive) = (
+                        option.eq_ignore_ascii_case(b"close"),
+                        option.eq_ignore_ascii_case(b"keep-alive"),
+                    );
+                    self.close |= close;
+                    self.keep_alive |= keep_alive;
+                    names_headers |= !close && !keep_alive;
                 }
-                self.connection.push(header_value(line.value)?);
+                if names_headers {
+                    self.connection.push(header_value(line.value)?);
+                }
             }
             header::TE | header::TRAILER | header::UPGRADE => {}
             name if matches!(name.as_str(), "keep-alive" | "proxy-connection") => {}
