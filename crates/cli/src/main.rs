@@ -17,11 +17,6 @@ mod table;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The gateway allocates and frees a few buffers for each request, on every thread; the system's
-/// allocator takes about twice as long for that, and holds on to more memory afterwards.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let args = args::Args::parse();
     match commands::run(args) {

@@ -1,9 +1,10 @@
 //! What all requests share: memory for their bodies, and permission to be tried again.
 
+use callsheet_types::Sharded;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Mutex, PoisonError,
+        atomic::{AtomicIsize, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -11,33 +12,41 @@ use std::{
 /// Counts the bytes of request bodies that are held at this moment.
 #[derive(Debug, Default)]
 pub(crate) struct ByteBudget {
-    held: AtomicUsize,
+    /// Bytes that were taken less bytes that were given back, by thread; a body that was taken on one
+    /// thread may be given back on another, so that only the sum means something.
+    held: Sharded<AtomicIsize>,
 }
 
 /// A share of a [`ByteBudget`], given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
-    budget: Arc<ByteBudget>,
+pub(crate) struct Held<'a> {
+    budget: &'a ByteBudget,
     bytes: usize,
 }
 
 impl ByteBudget {
     pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        let sum: isize = self.held.iter().map(|held| held.load(Ordering::Relaxed)).sum();
+        usize::try_from(sum).unwrap_or(0)
     }
 
-    pub(crate) fn none(self: &Arc<Self>) -> Held {
-        Held { budget: Arc::clone(self), bytes: 0 }
+    pub(crate) fn none(&self) -> Held<'_> {
+        Held { budget: self, bytes: 0 }
     }
 }
 
-impl Held {
+impl Held<'_> {
     /// Adds bytes, unless that would exceed the limit for all.
     #[must_use]
     pub(crate) fn grow(&mut self, bytes: usize, limit: usize) -> bool {
-        let before = self.budget.held.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > limit {
-            self.budget.held.fetch_sub(bytes, Ordering::Relaxed);
+        let Ok(signed) = isize::try_from(bytes) else { return false };
+        let mine = self.budget.held.local();
+        let before = mine.fetch_add(signed, Ordering::Relaxed);
+        // A thread that stays below its part of the limit need not look at the others.
+        let part = limit / self.budget.held.count();
+        let is_little = usize::try_from(before).unwrap_or(0).saturating_add(bytes) <= part / 2;
+        if !is_little && self.budget.held() > limit {
+            mine.fetch_sub(signed, Ordering::Relaxed);
             return false;
         }
         self.bytes += bytes;
@@ -45,9 +54,10 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
+        // What was taken fits, see above.
+        self.budget.held.local().fetch_sub(self.bytes.cast_signed(), Ordering::Relaxed);
     }
 }
 
@@ -55,6 +65,8 @@ impl Drop for Held {
 /// left: each request earns a part of a retry, a few a second are free, and a burst is saved up.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
+    /// Requests so far, by thread: every request counts here, and only a retry adds them up.
+    requests: Sharded<AtomicU64>,
     state: Mutex<Tokens>,
 }
 
@@ -62,6 +74,8 @@ pub(crate) struct RetryBudget {
 struct Tokens {
     tokens: f64,
     filled_at: Instant,
+    /// The requests that have earned their part already.
+    counted: u64,
 }
 
 /// How large the budget is.
@@ -83,40 +97,32 @@ const SAVED_FOR: f64 = 10.0;
 
 impl RetryBudget {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { state: Mutex::new(Tokens { tokens: f64::INFINITY, filled_at: now }) }
+        let full = Tokens { tokens: f64::INFINITY, filled_at: now, counted: 0 };
+        Self { requests: Sharded::default(), state: Mutex::new(full) }
     }
 
     /// Counts a request.
-    pub(crate) fn deposit(&self, allowance: RetryAllowance, now: Instant) {
-        self.with(allowance, now, |tokens| *tokens += allowance.ratio);
+    pub(crate) fn deposit(&self) {
+        self.requests.local().fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes a retry, if one is left.
     #[must_use]
     pub(crate) fn withdraw(&self, allowance: RetryAllowance, now: Instant) -> bool {
-        self.with(allowance, now, |tokens| {
-            let granted = *tokens >= 1.0;
-            if granted {
-                *tokens -= 1.0;
-            }
-            granted
-        })
-    }
-
-    fn with<T>(
-        &self,
-        allowance: RetryAllowance,
-        now: Instant,
-        act: impl FnOnce(&mut f64) -> T,
-    ) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests: u64 = self.requests.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+        let earned = requests.saturating_sub(state.counted) as f64 * allowance.ratio;
         let elapsed: Duration = now.saturating_duration_since(state.filled_at);
-        let cap = allowance.per_second * SAVED_FOR + allowance.ratio * SAVED_FOR;
-        state.tokens = (state.tokens + elapsed.as_secs_f64() * allowance.per_second).min(cap);
+        let cap = (allowance.per_second + allowance.ratio) * SAVED_FOR;
+        let filled = state.tokens + elapsed.as_secs_f64() * allowance.per_second + earned;
+        state.tokens = filled.min(cap);
         state.filled_at = state.filled_at.max(now);
-        let result = act(&mut state.tokens);
-        state.tokens = state.tokens.min(cap);
-        result
+        state.counted = state.counted.max(requests);
+        let granted = state.tokens >= 1.0;
+        if granted {
+            state.tokens -= 1.0;
+        }
+        granted
     }
 }
 
@@ -132,7 +138,7 @@ mod tests {
         let granted = |requests: usize, now: Instant| {
             (0..requests)
                 .filter(|_| {
-                    budget.deposit(allowance, now);
+                    budget.deposit();
                     budget.withdraw(allowance, now)
                 })
                 .count()
@@ -154,7 +160,7 @@ mod tests {
 
     #[test]
     fn bytes_are_given_back_even_when_refused() {
-        let budget = Arc::new(ByteBudget::default());
+        let budget = ByteBudget::default();
         let mut first = budget.none();
         assert!(first.grow(60, 100) && first.grow(40, 100) && !first.grow(1, 100));
         let mut second = budget.none();

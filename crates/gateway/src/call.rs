@@ -1,6 +1,6 @@
 //! One request on its way: what is known of it, from its arrival to the last byte of its answer.
 
-use crate::{Gateway, error::Failure, journal::Line, meters::Pair};
+use crate::{Handle, error::Failure, journal::Line, meters::Pair};
 use callsheet_fleet::InFlight;
 use callsheet_types::Principal;
 use http::HeaderValue;
@@ -13,7 +13,7 @@ use std::{
 /// A request that is being served. However it ends – answered, cut, or forgotten because the client
 /// went away – dropping it counts it, logs it, and gives the backend's place back.
 pub(crate) struct Call {
-    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) gateway: Handle,
     id: HeaderValue,
     pub(crate) principal: Principal,
     pub(crate) method: http::Method,
@@ -57,7 +57,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 impl Call {
     pub(crate) fn new(
-        gateway: Arc<Gateway>,
+        gateway: Handle,
         id: HeaderValue,
         principal: Principal,
         method: http::Method,

@@ -1,6 +1,7 @@
 //! The access log: one line for each request, gathered in memory and written in batches, so that no
 //! request waits for a disk or a terminal.
 
+use callsheet_types::Sharded;
 use std::{
     io::Write as _,
     sync::{
@@ -25,7 +26,8 @@ pub enum LogFormat {
 #[derive(Debug)]
 pub struct Journal {
     format: Option<LogFormat>,
-    waiting: Mutex<Waiting>,
+    /// For each thread its own, so that they do not fetch each other's lines.
+    waiting: Sharded<Mutex<Waiting>>,
     dropped: AtomicU64,
 }
 
@@ -58,15 +60,24 @@ pub(crate) struct Line<'a> {
 impl Journal {
     /// A journal in this format; `None` keeps no lines.
     pub fn new(format: Option<LogFormat>) -> Self {
-        Self { format, waiting: Mutex::default(), dropped: AtomicU64::new(0) }
+        Self { format, waiting: Sharded::default(), dropped: AtomicU64::new(0) }
     }
 
-    /// Takes the lines that have gathered.
+    /// Takes the lines that have gathered; those of one thread are in order, and all are dated.
     pub fn take(&self) -> Vec<u8> {
-        let mut waiting = self.lock();
-        // As large again at once: growing would copy the lines of a busy moment several times.
-        let next = Vec::with_capacity(waiting.lines.len());
-        std::mem::replace(&mut waiting.lines, next)
+        let mut all = Vec::new();
+        for waiting in self.waiting.iter() {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            // As large again at once: growing would copy the lines of a busy moment several times.
+            let next = Vec::with_capacity(waiting.lines.len());
+            let lines = std::mem::replace(&mut waiting.lines, next);
+            if all.is_empty() {
+                all = lines;
+            } else {
+                all.extend_from_slice(&lines);
+            }
+        }
+        all
     }
 
     /// Returns how many lines were dropped since the start.
@@ -77,7 +88,7 @@ impl Journal {
     pub(crate) fn write(&self, line: &Line<'_>) {
         let Some(format) = self.format else { return };
         let now = SystemTime::now();
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.local().lock().unwrap_or_else(PoisonError::into_inner);
         let Waiting { lines, second } = &mut *waiting;
         if lines.len() > MOST_WAITING {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -88,10 +99,6 @@ impl Journal {
             LogFormat::Json => line.json(&now, lines),
             LogFormat::Text => line.text(&now, lines),
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@
 //! an answer has truly begun, and from there on the answer is read inside the response body
 //! ([`body`]), in the client's own task. The crate must never wait for a database: it reads one
 //! immutable [`Policy`], and what it has to tell goes to counters and to a bounded [`Journal`].
-//! Start with [`Gateway::handle`].
+//! Start with [`Handle::handle`].
 
 mod attempt;
 mod body;
@@ -24,7 +24,7 @@ mod sse;
 
 pub use body::{Body, BrokenOff};
 pub use budget::RetryAllowance;
-pub use gateway::Gateway;
+pub use gateway::{Gateway, Handle};
 pub use journal::{Journal, LogFormat};
 pub use policy::{Limits, Policy, Retry};
 pub use resolve::{Target, chain};

@@ -31,7 +31,7 @@ use tokio::{
 /// Serves a client until it goes away or, once `draining` is true, until nothing is under way.
 pub(crate) async fn serve(
     stream: TcpStream,
-    front: Front,
+    front: Arc<Front>,
     limits: &LimitsConfig,
     mut draining: watch::Receiver<bool>,
 ) {
@@ -49,7 +49,7 @@ pub(crate) async fn serve(
         send_timeout: limits.send_timeout.0,
     };
     let service = service_fn(move |request| {
-        let front = front.clone();
+        let front = Arc::clone(&front);
         let ours = Turn::take(&turn);
         async move {
             let answer = front.answer(request).await;

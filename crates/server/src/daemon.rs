@@ -1,9 +1,7 @@
 //! The daemon as a process: its directory, its address, its threads, and stopping without losing a
 //! request.
 
-use crate::{
-    App, Config, DataDir, DataDirError, StartError, demo::Demo, front::Front, workers::Workers,
-};
+use crate::{App, Config, DataDir, DataDirError, StartError, demo::Demo, workers::Workers};
 use std::{
     future::{Future, poll_fn},
     io,
@@ -86,8 +84,8 @@ impl Daemon {
                 tracing::info!("ready: every backend has been probed");
             }
         });
-        let front = Front::new(Arc::clone(&self.app));
-        let workers = Workers::start(&front, &self.config.limits).map_err(DaemonError::Threads)?;
+        let workers =
+            Workers::start(&self.app, &self.config.limits).map_err(DaemonError::Threads)?;
         let mut stop = pin!(stop);
         loop {
             tokio::select! {

@@ -11,7 +11,7 @@ use crate::{
 };
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use callsheet_gateway::Body as GatewayBody;
+use callsheet_gateway::{Body as GatewayBody, Handle};
 use callsheet_types::Principal;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
@@ -23,17 +23,17 @@ use std::{
 };
 use tower::ServiceExt;
 
-/// Answers requests.
-#[derive(Clone)]
+/// Answers requests; one for each thread.
 pub(crate) struct Front {
     app: Arc<App>,
+    gateway: Handle,
     router: axum::Router,
 }
 
 impl Front {
     pub(crate) fn new(app: Arc<App>) -> Self {
         let router = api::router(Arc::clone(&app));
-        Self { app, router }
+        Self { gateway: app.gateway.for_thread(), app, router }
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<FrontBody> {
@@ -57,7 +57,7 @@ impl Front {
     async fn route(&self, request: Request<Incoming>, principal: Principal) -> Response<FrontBody> {
         let path = request.uri().path();
         if path.starts_with("/v1/") || path == "/v1" {
-            let answer = self.app.gateway.handle(request, principal).await;
+            let answer = self.gateway.handle(request, principal).await;
             return answer.map(FrontBody::Gateway);
         }
         if path.starts_with("/api/") && principal == Principal::Anonymous {

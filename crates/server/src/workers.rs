@@ -4,7 +4,7 @@
 //! prefers those of the thread that asks). Threads that share their work wake each other for it,
 //! which at these rates costs more than the work.
 
-use crate::{config::LimitsConfig, connection, front::Front};
+use crate::{App, config::LimitsConfig, connection, front::Front};
 use std::{
     io,
     sync::{
@@ -34,10 +34,11 @@ struct Worker {
 }
 
 impl Workers {
-    pub(crate) fn start(front: &Front, limits: &LimitsConfig) -> io::Result<Self> {
+    pub(crate) fn start(app: &Arc<App>, limits: &LimitsConfig) -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let draining = watch::Sender::new(false);
-        let start = |number| Worker::start(number, front.clone(), limits.clone(), &draining);
+        let start =
+            |number| Worker::start(number, Front::new(Arc::clone(app)), limits.clone(), &draining);
         let workers = (0..count).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers, draining })
     }
@@ -84,7 +85,7 @@ impl Worker {
         let (incoming, mut accepted) = mpsc::unbounded_channel::<std::net::TcpStream>();
         let open = Arc::new(AtomicUsize::new(0));
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let limits = Arc::new(limits);
+        let (front, limits) = (Arc::new(front), Arc::new(limits));
         let (told, counted) = (draining.subscribe(), Arc::clone(&open));
         let thread =
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
@@ -96,7 +97,7 @@ impl Worker {
                                 let Some(stream) = stream else { break };
                                 let open = Open(Arc::clone(&counted));
                                 let Ok(stream) = TcpStream::from_std(stream) else { continue };
-                                let (front, limits) = (front.clone(), Arc::clone(&limits));
+                                let (front, limits) = (Arc::clone(&front), Arc::clone(&limits));
                                 let told = told.clone();
                                 connections.spawn(async move {
                                     let _open = open;

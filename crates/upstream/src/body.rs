@@ -33,7 +33,7 @@ pub struct AnswerBody {
     framing: Framing,
     /// Whether the connection may carry another request.
     persistent: bool,
-    pool: Arc<Pool>,
+    pool: Arc<Arc<Pool>>,
 }
 
 impl AnswerBody {
@@ -41,7 +41,7 @@ impl AnswerBody {
         mut connection: Connection,
         framing: Framing,
         persistent: bool,
-        pool: Arc<Pool>,
+        pool: Arc<Arc<Pool>>,
     ) -> Self {
         if let Framing::Length(length) = framing {
             connection.buffer.expect(length);

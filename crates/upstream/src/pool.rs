@@ -1,6 +1,7 @@
 //! The idle connections of one backend.
 
 use crate::connection::Connection;
+use callsheet_types::Sharded;
 use std::{
     collections::VecDeque,
     mem,
@@ -11,10 +12,13 @@ use std::{
 
 /// Idle connections, the one used last in front of all others: it is the least likely to have been
 /// closed by the backend, and those that a lull leaves over grow old together and go.
+///
+/// Each thread keeps its own, whose events its own runtime is told of, and takes from others only
+/// when it has none.
 #[derive(Debug)]
 pub(crate) struct Pool {
     /// The longest idle first.
-    idle: Mutex<VecDeque<Idle>>,
+    idle: Sharded<Mutex<VecDeque<Idle>>>,
     idle_timeout: Duration,
     max_idle: usize,
 }
@@ -27,21 +31,18 @@ struct Idle {
 
 impl Pool {
     pub(crate) fn new(idle_timeout: Duration, max_idle: usize) -> Self {
-        Self { idle: Mutex::default(), idle_timeout, max_idle }
+        Self { idle: Sharded::default(), idle_timeout, max_idle }
     }
 
-    /// Takes a connection that is not known to be closed; one that was made on this thread, if there
-    /// is one: events on any other have to wake this thread from afar.
+    /// Takes a connection that is not known to be closed.
     pub(crate) fn take(&self, now: Instant) -> Option<Connection> {
         let here = thread::current().id();
+        let mut shards = std::iter::once(self.idle.local()).chain(self.idle.iter());
+        let mut shard = shards.next()?;
         loop {
-            let idle = {
-                let mut idle = self.lock();
-                let at = idle.iter().rposition(|idle| idle.connection.home == here);
-                match at {
-                    Some(at) => idle.remove(at)?,
-                    None => idle.pop_back()?,
-                }
+            let Some(idle) = lock(shard).pop_back() else {
+                shard = shards.next()?;
+                continue;
             };
             // One that is too old, and all that were idle before it, go when the next is put back.
             if now.saturating_duration_since(idle.since) > self.idle_timeout {
@@ -61,29 +62,39 @@ impl Pool {
         connection.buffer.rest();
         // Connections are closed after the lock is free: closing is a system call.
         let mut surplus = Vec::new();
-        let mut idle = self.lock();
+        let others = self.others_if_many();
+        let mut idle = lock(self.idle.local());
         while let Some(oldest) = idle.front()
-            && (idle.len() >= self.max_idle
+            && (idle.len() + others >= self.max_idle
                 || now.saturating_duration_since(oldest.since) > self.idle_timeout)
         {
             surplus.extend(idle.pop_front());
         }
-        if self.max_idle > 0 {
+        if idle.len() + others < self.max_idle {
             idle.push_back(Idle { connection, since: now });
         }
         drop(idle);
     }
 
+    /// Returns how many connections other threads keep; 0 without looking while this thread keeps
+    /// less than its part of those that are allowed.
+    fn others_if_many(&self) -> usize {
+        let mine = lock(self.idle.local()).len();
+        if mine < self.max_idle / self.idle.count() { 0 } else { self.len().saturating_sub(mine) }
+    }
+
     pub(crate) fn clear(&self) {
-        let all = mem::take(&mut *self.lock());
-        drop(all);
+        for shard in self.idle.iter() {
+            let all = mem::take(&mut *lock(shard));
+            drop(all);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.idle.iter().map(|shard| lock(shard).len()).sum()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(shard: &Mutex<VecDeque<Idle>>) -> MutexGuard<'_, VecDeque<Idle>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

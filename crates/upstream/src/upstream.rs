@@ -4,7 +4,7 @@ use crate::{
     exchange::{Exchanged, Failure, exchange},
     pool::Pool,
 };
-use callsheet_types::BackendUrl;
+use callsheet_types::{BackendUrl, SharedByAll};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 pub struct Upstream {
     url: BackendUrl,
     connector: Connector,
-    pool: Arc<Pool>,
+    pool: SharedByAll<Pool>,
     max_head_bytes: usize,
 }
 
@@ -69,7 +69,7 @@ impl Upstream {
         Ok(Self {
             url: url.clone(),
             connector: Connector::new(url, options.connect_timeout)?,
-            pool: Arc::new(Pool::new(options.idle_timeout, options.max_idle)),
+            pool: SharedByAll::new(Arc::new(Pool::new(options.idle_timeout, options.max_idle))),
             max_head_bytes: options.max_head_bytes,
         })
     }
@@ -78,33 +78,37 @@ impl Upstream {
     ///
     /// Dropping the future at any point closes the connection in use.
     pub async fn send(&self, request: &Request, deadlines: Deadlines) -> Result<Answer, SendError> {
-        if let Some(connection) = self.pool.take(std::time::Instant::now()) {
+        let pool = self.pool.get();
+        if let Some(connection) = pool.take(std::time::Instant::now()) {
             match exchange(connection, request, self.max_head_bytes, deadlines.head).await {
                 // A second idle connection would be as stale: one restart ends them all.
                 Err(Failure::Silent { sent, .. })
                     if !sent || deadlines.replay == Replay::Always => {}
-                outcome => return self.answer(outcome),
+                outcome => return Self::answer(outcome, pool),
             }
         }
         let connection = self.connector.connect(deadlines.head).await?;
-        self.answer(exchange(connection, request, self.max_head_bytes, deadlines.head).await)
+        let outcome = exchange(connection, request, self.max_head_bytes, deadlines.head).await;
+        Self::answer(outcome, pool)
     }
 
-    fn answer(&self, outcome: Result<Exchanged, Failure>) -> Result<Answer, SendError> {
+    fn answer(
+        outcome: Result<Exchanged, Failure>,
+        pool: Arc<Arc<Pool>>,
+    ) -> Result<Answer, SendError> {
         let Exchanged { connection, head } = outcome?;
-        let body =
-            AnswerBody::new(connection, head.framing, head.persistent, Arc::clone(&self.pool));
+        let body = AnswerBody::new(connection, head.framing, head.persistent, pool);
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     /// Closes the idle connections.
     pub fn close_idle(&self) {
-        self.pool.clear();
+        self.pool.get().clear();
     }
 
     /// Returns how many connections are idle.
     pub fn idle_count(&self) -> usize {
-        self.pool.len()
+        self.pool.get().len()
     }
 }
 
