@@ -72,7 +72,7 @@ pub(crate) struct RetryBudget {
 
 #[derive(Debug)]
 struct Tokens {
-    tokens: f64,
+    left: f64,
     filled_at: Instant,
     /// The requests that have earned their part already.
     counted: u64,
@@ -97,7 +97,7 @@ const SAVED_FOR: f64 = 10.0;
 
 impl RetryBudget {
     pub(crate) fn new(now: Instant) -> Self {
-        let full = Tokens { tokens: f64::INFINITY, filled_at: now, counted: 0 };
+        let full = Tokens { left: f64::INFINITY, filled_at: now, counted: 0 };
         Self { requests: Sharded::default(), state: Mutex::new(full) }
     }
 
@@ -114,13 +114,13 @@ impl RetryBudget {
         let earned = requests.saturating_sub(state.counted) as f64 * allowance.ratio;
         let elapsed: Duration = now.saturating_duration_since(state.filled_at);
         let cap = (allowance.per_second + allowance.ratio) * SAVED_FOR;
-        let filled = state.tokens + elapsed.as_secs_f64() * allowance.per_second + earned;
-        state.tokens = filled.min(cap);
+        let filled = state.left + elapsed.as_secs_f64() * allowance.per_second + earned;
+        state.left = filled.min(cap);
         state.filled_at = state.filled_at.max(now);
         state.counted = state.counted.max(requests);
-        let granted = state.tokens >= 1.0;
+        let granted = state.left >= 1.0;
         if granted {
-            state.tokens -= 1.0;
+            state.left -= 1.0;
         }
         granted
     }

@@ -2,7 +2,7 @@
 
 use crate::{Handle, error::Failure, journal::Line, meters::Pair};
 use callsheet_fleet::InFlight;
-use callsheet_types::Principal;
+use callsheet_types::{LocalArc, Principal};
 use http::HeaderValue;
 use std::{
     borrow::Cow,
@@ -35,7 +35,7 @@ pub(crate) struct Call {
 /// The attempt that is under way.
 struct Serving {
     place: InFlight,
-    meters: Arc<Pair>,
+    meters: LocalArc<Pair>,
     since: Instant,
 }
 
@@ -118,7 +118,7 @@ impl Call {
         let took = now.saturating_duration_since(serving.since);
         self.first_byte = Some(took);
         serving.place.first_byte(took, now);
-        serving.meters.first_byte.observe(took.as_secs_f64());
+        serving.meters.tally.first_byte(took);
         if serving.place.is_trial() {
             // Peers need not wait for the end of a long stream to learn that the backend is back.
             serving.place.succeeded(now);
@@ -193,10 +193,9 @@ impl Drop for Call {
         };
         match &self.serving {
             Some(serving) => {
-                serving.meters.count(outcome);
-                serving.meters.total.observe(total.as_secs_f64());
+                serving.meters.tally.ended(outcome, total);
             }
-            None if outcome == "ok" => self.gateway.meters.pair("", "").count("ok"),
+            None if outcome == "ok" => self.gateway.meters.answered_here(total),
             None => self.gateway.meters.refused(detail, total),
         }
         self.gateway.journal.write(&Line {

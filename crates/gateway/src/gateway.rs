@@ -19,7 +19,7 @@ use callsheet_fleet::{
     InFlight, Needs, Reason, Refusal, Route, Verdict, Wait,
     registry::{Backend, BackendStatus, Registry},
 };
-use callsheet_types::{Principal, SharedByAll};
+use callsheet_types::{LocalArc, Principal, SharedByAll};
 use http::{HeaderValue, Method, Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use std::{
@@ -46,7 +46,7 @@ pub struct Gateway {
 
 /// One thread's hold on a [`Gateway`].
 #[derive(Clone)]
-pub struct Handle(Arc<Arc<Gateway>>);
+pub struct Handle(LocalArc<Gateway>);
 
 impl std::ops::Deref for Handle {
     type Target = Gateway;
@@ -110,7 +110,7 @@ impl Gateway {
     ) -> Result<Self, prometheus::Error> {
         Ok(Self {
             fleet,
-            policy: ArcSwap::from_pointee(SharedByAll::new(Arc::new(policy))),
+            policy: ArcSwap::from_pointee(SharedByAll::new(policy)),
             meters: Meters::new()?,
             journal,
             retries: RetryBudget::new(Instant::now()),
@@ -121,7 +121,7 @@ impl Gateway {
 
     /// Replaces the policy for the requests to come.
     pub fn set_policy(&self, policy: Policy) {
-        self.policy.store(Arc::new(SharedByAll::new(Arc::new(policy))));
+        self.policy.store(Arc::new(SharedByAll::new(policy)));
     }
 
     /// Returns the policy in force.
@@ -129,9 +129,9 @@ impl Gateway {
         Arc::clone(&self.policy.load().get())
     }
 
-    /// Returns the metrics of requests, to be registered for scraping.
-    pub fn collectors(&self) -> [&dyn prometheus::core::Collector; 6] {
-        self.meters.collectors()
+    /// Returns everything that was counted, for a scrape.
+    pub fn metrics(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.meters.families()
     }
 
     /// Returns how many bytes of request bodies are held now.
@@ -147,7 +147,7 @@ impl Gateway {
     /// Returns a hold on the gateway for one thread, so that counting its requests' references
     /// touches no cache line of another's.
     pub fn for_thread(self: &Arc<Self>) -> Handle {
-        Handle(Arc::new(Arc::clone(self)))
+        Handle(LocalArc::new(self))
     }
 
     fn listing(&self, mut call: Box<Call>) -> Response<Body> {

@@ -21,6 +21,7 @@ mod policy;
 mod resolve;
 mod scan;
 mod sse;
+mod tally;
 
 pub use body::{Body, BrokenOff};
 pub use budget::RetryAllowance;

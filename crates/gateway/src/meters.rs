@@ -1,50 +1,34 @@
-//! Counters and histograms, with their handles made ahead: counting a request looks up one pair of
-//! backend and model, and touches atomics.
+//! The gateway's metrics. What is counted with every request is in a [`Tally`] for each pair of
+//! backend and model, found by one look; what is rare is in ordinary counters.
 
+use crate::tally::{OUTCOMES, Tally};
 use arc_swap::ArcSwap;
+use callsheet_types::{LocalArc, SharedByAll};
 use foldhash::fast::RandomState;
 use http::HeaderValue;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, core::Collector,
+    IntCounterVec, Opts,
+    core::Collector,
+    proto::{Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType},
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-/// Every outcome of a request, as metrics and logs name them.
-const OUTCOMES: [&str; 6] = ["ok", "client_error", "server_error", "cut", "client_gone", "refused"];
-
-const SECONDS: [f64; 15] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0];
-
-/// The gateway's metrics.
 pub(crate) struct Meters {
-    requests: IntCounterVec,
     errors: IntCounterVec,
     retries: IntCounterVec,
     ejections: IntCounterVec,
-    first_byte: HistogramVec,
-    total: HistogramVec,
     pairs: ArcSwap<Pairs>,
 }
 
 /// By backend, then by model; both are names that backends brought, not clients.
 type Pairs = HashMap<Arc<str>, Models, RandomState>;
-type Models = HashMap<Arc<str>, Arc<Pair>, RandomState>;
+type Models = HashMap<Arc<str>, Arc<SharedByAll<Pair>>, RandomState>;
 
-/// The handles for one backend and one of its models.
+/// One backend and one of its models.
 pub(crate) struct Pair {
     /// The backend's id, as answers carry it.
     pub(crate) backend: HeaderValue,
-    requests: [IntCounter; OUTCOMES.len()],
-    pub(crate) first_byte: Histogram,
-    pub(crate) total: Histogram,
-}
-
-impl Pair {
-    pub(crate) fn count(&self, outcome: &str) {
-        if let Some(at) = OUTCOMES.iter().position(|known| *known == outcome) {
-            self.requests[at].inc();
-        }
-    }
+    pub(crate) tally: Tally,
 }
 
 impl Meters {
@@ -52,16 +36,7 @@ impl Meters {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels)
         };
-        let histogram = |name: &str, help: &str| {
-            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-            HistogramVec::new(options, &["backend", "model"])
-        };
         Ok(Self {
-            requests: counter(
-                "callsheet_requests_total",
-                "Requests by how they ended; refused ones have no backend.",
-                &["backend", "model", "outcome"],
-            )?,
             errors: counter(
                 "callsheet_errors_total",
                 "Failed attempts and refused requests by class.",
@@ -77,49 +52,74 @@ impl Meters {
                 "Times that a backend was taken out of routing for failing.",
                 &["backend"],
             )?,
-            first_byte: histogram(
-                "callsheet_time_to_first_byte_seconds",
-                "From sending a request to the first byte, or the first whole event, of its answer.",
-            )?,
-            total: histogram(
-                "callsheet_request_duration_seconds",
-                "From the arrival of a request to the end of its answer.",
-            )?,
             pairs: ArcSwap::default(),
         })
     }
 
-    /// Returns the collectors, for a scrape.
-    pub(crate) fn collectors(&self) -> [&dyn Collector; 6] {
-        [
-            &self.requests,
-            &self.errors,
-            &self.retries,
-            &self.ejections,
-            &self.first_byte,
-            &self.total,
-        ]
+    /// Returns everything that was counted, for a scrape.
+    pub(crate) fn families(&self) -> Vec<MetricFamily> {
+        let mut requests = family(
+            "callsheet_requests_total",
+            "Requests by how they ended; refused ones have no backend.",
+            MetricType::COUNTER,
+        );
+        let mut first_bytes = family(
+            "callsheet_time_to_first_byte_seconds",
+            "From sending a request to the first byte, or the first whole event, of its answer.",
+            MetricType::HISTOGRAM,
+        );
+        let mut totals = family(
+            "callsheet_request_duration_seconds",
+            "From the arrival of a request to the end of its answer.",
+            MetricType::HISTOGRAM,
+        );
+        let pairs = self.pairs.load();
+        let all = pairs.iter().flat_map(|(backend, models)| {
+            models.iter().map(move |(model, pair)| (&**backend, &**model, pair.get()))
+        });
+        for (backend, model, pair) in all {
+            for (outcome, count) in OUTCOMES.iter().zip(pair.tally.outcomes()) {
+                let labels = [("backend", backend), ("model", model), ("outcome", *outcome)];
+                let mut metric = series(&labels);
+                let mut counter = Counter::default();
+                counter.set_value(count as f64);
+                metric.set_counter(counter);
+                requests.mut_metric().push(metric);
+            }
+            let histogram = |family: &mut MetricFamily, histogram: Histogram| {
+                let mut metric = series(&[("backend", backend), ("model", model)]);
+                metric.set_histogram(histogram);
+                family.mut_metric().push(metric);
+            };
+            histogram(&mut first_bytes, pair.tally.first_bytes());
+            histogram(&mut totals, pair.tally.totals());
+        }
+        let mut families = vec![requests, first_bytes, totals];
+        for counter in [&self.errors, &self.retries, &self.ejections] {
+            families.extend(counter.collect());
+        }
+        families
     }
 
-    /// Returns the handles for a backend and a model that it offers. Names that only a client knows
+    /// Returns where to count a backend and a model that it offers. Names that only a client knows
     /// must not come here: each makes a series that stays.
-    pub(crate) fn pair(&self, backend: &str, model: &str) -> Arc<Pair> {
+    pub(crate) fn pair(&self, backend: &str, model: &str) -> LocalArc<Pair> {
         if let Some(pair) = self.pairs.load().get(backend).and_then(|models| models.get(model)) {
-            return Arc::clone(pair);
+            return pair.get();
         }
-        let pair = Arc::new(Pair {
+        let pair = Arc::new(SharedByAll::new(Pair {
             backend: HeaderValue::from_str(backend).unwrap_or(HeaderValue::from_static("?")),
-            requests: OUTCOMES
-                .map(|outcome| self.requests.with_label_values(&[backend, model, outcome])),
-            first_byte: self.first_byte.with_label_values(&[backend, model]),
-            total: self.total.with_label_values(&[backend, model]),
-        });
+            tally: Tally::default(),
+        }));
         self.pairs.rcu(|pairs| {
             let mut pairs = Pairs::clone(pairs);
-            pairs.entry(backend.into()).or_default().insert(model.into(), Arc::clone(&pair));
+            let models = pairs.entry(backend.into()).or_default();
+            // Another thread may have come first; its numbers count.
+            models.entry(model.into()).or_insert_with(|| Arc::clone(&pair));
             pairs
         });
-        pair
+        let pairs = self.pairs.load();
+        pairs.get(backend).and_then(|models| models.get(model)).unwrap_or(&pair).get()
     }
 
     pub(crate) fn failed(&self, backend: &str, model: &str, class: &str) {
@@ -134,12 +134,15 @@ impl Meters {
         self.ejections.with_label_values(&[backend]).inc();
     }
 
+    /// Counts a request that was answered without any backend.
+    pub(crate) fn answered_here(&self, took: Duration) {
+        self.pair("", "").tally.ended("ok", took);
+    }
+
     /// Counts a request that no backend was asked for.
     pub(crate) fn refused(&self, code: &str, took: Duration) {
         self.errors.with_label_values(&["", "", code]).inc();
-        let pair = self.pair("", "");
-        pair.count("refused");
-        pair.total.observe(took.as_secs_f64());
+        self.pair("", "").tally.ended("refused", took);
     }
 
     /// Forgets every series of a backend that is gone.
@@ -149,19 +152,34 @@ impl Meters {
             pairs.remove(backend);
             pairs
         });
-        for collector in [&self.requests, &self.errors, &self.retries, &self.ejections] {
+        for collector in [&self.errors, &self.retries, &self.ejections] {
             for labels in label_sets(collector, backend) {
                 let values: Vec<&str> = labels.iter().map(String::as_str).collect();
-                let _ = collector.remove_label_values(&values);
-            }
-        }
-        for collector in [&self.first_byte, &self.total] {
-            for labels in label_sets(collector, backend) {
-                let values: Vec<&str> = labels.iter().map(String::as_str).collect();
+                // Somebody else may have removed it meanwhile.
                 let _ = collector.remove_label_values(&values);
             }
         }
     }
+}
+
+fn family(name: &str, help: &str, kind: MetricType) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family
+}
+
+fn series(labels: &[(&str, &str)]) -> Metric {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    let mut metric = Metric::default();
+    metric.set_label(labels.iter().map(pair).collect());
+    metric
 }
 
 /// Returns the label values of every series of a backend, in the order in which they were declared.
@@ -169,7 +187,7 @@ fn label_sets(collector: &dyn Collector, backend: &str) -> Vec<Vec<String>> {
     let order =
         collector.desc().first().map(|desc| desc.variable_labels.clone()).unwrap_or_default();
     let families = collector.collect();
-    let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+    let series = families.iter().flat_map(MetricFamily::get_metric);
     series
         .map(|metric| {
             let value = |name: &String| {
@@ -190,20 +208,21 @@ mod tests {
     fn a_backend_that_is_gone_leaves_no_series() {
         let meters = Meters::new().unwrap();
         for backend in ["a", "b"] {
-            let pair = meters.pair(backend, "m");
-            pair.count("ok");
-            pair.total.observe(1.0);
+            meters.pair(backend, "m").tally.ended("ok", Duration::from_secs(1));
             meters.failed(backend, "m", "connect");
             meters.retried(backend, "m", "connect");
             meters.ejected(backend);
         }
         let series = |backend: &str| -> usize {
-            meters.collectors().iter().map(|collector| label_sets(*collector, backend).len()).sum()
+            let is_its =
+                |metric: &&Metric| metric.get_label().iter().any(|label| label.value() == backend);
+            let families = meters.families();
+            families.iter().map(|family| family.get_metric().iter().filter(is_its).count()).sum()
         };
         assert_eq!((series("a"), series("b")), (11, 11));
         meters.forget("a");
         assert_eq!((series("a"), series("b")), (0, 11));
-        meters.pair("a", "m").count("ok");
+        meters.pair("a", "m").tally.ended("ok", Duration::ZERO);
         assert_eq!(series("a"), 8);
     }
 }

@@ -9,10 +9,7 @@ use prometheus::{
 /// Renders everything in Prometheus' text format. Gauges are read now and kept nowhere, so that a
 /// backend which is gone leaves none behind.
 pub(crate) fn render(app: &App) -> Vec<u8> {
-    let mut families: Vec<MetricFamily> = Vec::new();
-    for collector in app.gateway.collectors() {
-        families.extend(collector.collect());
-    }
+    let mut families = app.gateway.metrics();
     families.extend(live(app).unwrap_or_default());
     // The encoder refuses a family without a series.
     families.retain(|family| !family.get_metric().is_empty());

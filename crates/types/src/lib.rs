@@ -19,6 +19,6 @@ pub use duration::HumanDuration;
 pub use name::{BackendName, NameError};
 pub use principal::Principal;
 pub use secret::{Secret, SecretError, SecretSource, is_variable_name};
-pub use sharded::{Sharded, SharedByAll};
+pub use sharded::{LocalArc, Sharded, SharedByAll};
 pub use size::ByteSize;
 pub use url::{BackendUrl, UrlError};

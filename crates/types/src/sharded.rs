@@ -1,5 +1,6 @@
 use std::{
     cell::Cell,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -49,20 +50,47 @@ impl<T: Default> Default for Sharded<T> {
     }
 }
 
-/// A shared value behind one count of references for each thread: cloning it touches no cache line
-/// that another thread writes.
+/// A reference to a shared value that is counted apart from all others: cloning it touches no cache
+/// line but those of its own clones.
 #[derive(Debug)]
-pub struct SharedByAll<T>(Sharded<Arc<Arc<T>>>);
+#[allow(clippy::redundant_allocation, reason = "the outer count is what it is for")]
+pub struct LocalArc<T>(Arc<Arc<T>>);
+
+impl<T> LocalArc<T> {
+    /// Begins a count of its own.
+    pub fn new(value: &Arc<T>) -> Self {
+        Self(Arc::new(Arc::clone(value)))
+    }
+}
+
+impl<T> Clone for LocalArc<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for LocalArc<T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        &self.0
+    }
+}
+
+/// A shared value with one count of references for each thread.
+#[derive(Debug)]
+pub struct SharedByAll<T>(Sharded<LocalArc<T>>);
 
 impl<T> SharedByAll<T> {
     /// Shares a value.
-    pub fn new(value: Arc<T>) -> Self {
-        Self(Sharded::new(|| Arc::new(Arc::clone(&value))))
+    pub fn new(value: T) -> Self {
+        let value = Arc::new(value);
+        Self(Sharded::new(|| LocalArc::new(&value)))
     }
 
     /// Returns the value, counted for the calling thread.
-    pub fn get(&self) -> Arc<Arc<T>> {
-        Arc::clone(self.0.local())
+    pub fn get(&self) -> LocalArc<T> {
+        self.0.local().clone()
     }
 }
 

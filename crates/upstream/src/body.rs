@@ -1,11 +1,11 @@
 use crate::{BodyError, DeadlinePassed, connection::Connection, framing::Framing, pool::Pool};
 use bytes::{Bytes, BytesMut};
+use callsheet_types::LocalArc;
 use http::{HeaderMap, StatusCode};
 use std::{
     fmt,
     future::poll_fn,
     io,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -33,7 +33,7 @@ pub struct AnswerBody {
     framing: Framing,
     /// Whether the connection may carry another request.
     persistent: bool,
-    pool: Arc<Arc<Pool>>,
+    pool: LocalArc<Pool>,
 }
 
 impl AnswerBody {
@@ -41,7 +41,7 @@ impl AnswerBody {
         mut connection: Connection,
         framing: Framing,
         persistent: bool,
-        pool: Arc<Arc<Pool>>,
+        pool: LocalArc<Pool>,
     ) -> Self {
         if let Framing::Length(length) = framing {
             connection.buffer.expect(length);

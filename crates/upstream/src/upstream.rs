@@ -4,8 +4,8 @@ use crate::{
     exchange::{Exchanged, Failure, exchange},
     pool::Pool,
 };
-use callsheet_types::{BackendUrl, SharedByAll};
-use std::{fmt, sync::Arc, time::Duration};
+use callsheet_types::{BackendUrl, LocalArc, SharedByAll};
+use std::{fmt, time::Duration};
 use tokio::time::Instant;
 
 /// One backend: its address and its idle connections.
@@ -69,7 +69,7 @@ impl Upstream {
         Ok(Self {
             url: url.clone(),
             connector: Connector::new(url, options.connect_timeout)?,
-            pool: SharedByAll::new(Arc::new(Pool::new(options.idle_timeout, options.max_idle))),
+            pool: SharedByAll::new(Pool::new(options.idle_timeout, options.max_idle)),
             max_head_bytes: options.max_head_bytes,
         })
     }
@@ -94,7 +94,7 @@ impl Upstream {
 
     fn answer(
         outcome: Result<Exchanged, Failure>,
-        pool: Arc<Arc<Pool>>,
+        pool: LocalArc<Pool>,
     ) -> Result<Answer, SendError> {
         let Exchanged { connection, head } = outcome?;
         let body = AnswerBody::new(connection, head.framing, head.persistent, pool);
@@ -121,6 +121,7 @@ impl fmt::Debug for Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     /// Callers move all of these between threads; a field that forbade it would break them from
     /// afar.
