@@ -1,9 +1,9 @@
 //! The live fleet: which backends there are, how they are doing, and which one gets a request.
 //!
-//! Everything here lives in memory and changes with every request. The crate must never know an
-//! HTTP status code, a wire format or a database: it is told what happened ("the first byte came
-//! after 80 ms", "it failed", "it asks for quiet") and answers where the next request goes. Time is
-//! an argument of every decision.
+//! Everything here lives in memory and changes with every request. The crate must never know what a
+//! request says, what its client is answered, or a database: it is told what happened ("the first
+//! byte came after 80 ms", "it failed", "it asks for quiet") and answers where the next request
+//! goes. Time is an argument of every decision. Only the probes (`probe.rs`, `prober.rs`) speak HTTP.
 //!
 //! Start with [`Registry`], then `pick.rs`, which is the decision, and `index.rs`, which makes it
 //! cheap: an immutable snapshot behind an atomic pointer, so that a decision takes no lock, clones

@@ -4,34 +4,29 @@ use crate::{
     Journal, Policy, Retry,
     attempt::{self, Attempt},
     body::Body,
-    budget::{ByteBudget, Held, RetryBudget},
+    budget::{ByteBudget, RetryBudget},
     call::Call,
     error::{Failure, Refused},
     forward::{self, Heard},
+    intake::{Endpoint, Wishes, collect, endpoint, path_of},
     meters::Meters,
     models,
     resolve::{Target, chain},
     scan::{Scan, scan},
 };
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use callsheet_fleet::{
     InFlight, Needs, Reason, Refusal, Route, Verdict, Wait,
     registry::{Backend, BackendStatus, Registry},
 };
 use callsheet_types::{LocalArc, Principal, SharedByAll};
-use http::{HeaderValue, Method, Request, Response, request::Parts};
-use http_body_util::BodyExt;
+use http::{Request, Response};
 use std::{
-    borrow::Cow,
     fmt::Display,
-    future::{Future, poll_fn},
-    pin::pin,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
 
 /// The data plane: everything under `/v1`.
 pub struct Gateway {
@@ -368,140 +363,4 @@ impl Gateway {
 
 fn failed(scan: &Scan<'_>, attempts: Vec<(String, Failure)>) -> Refused {
     Refused::Failed { model: scan.model.to_string(), attempts }
-}
-
-/// What is asked for by method and path.
-enum Endpoint<'a> {
-    Call(&'static str),
-    Models,
-    Model(&'a str),
-}
-
-const CALLS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
-
-/// Returns the path for the log, without a copy where it is one that is called all the time.
-fn path_of(parts: &Parts) -> Cow<'static, str> {
-    let path = parts.uri.path();
-    match CALLS.iter().find(|known| **known == path) {
-        Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(path.to_owned()),
-    }
-}
-
-fn endpoint(parts: &Parts) -> Result<Endpoint<'_>, Refused> {
-    let path = parts.uri.path();
-    if let Some(known) = CALLS.iter().find(|known| **known == path) {
-        let is_post = parts.method == Method::POST;
-        return if is_post {
-            Ok(Endpoint::Call(known))
-        } else {
-            Err(Refused::MethodNotAllowed { allowed: "POST" })
-        };
-    }
-    let listing = match path.strip_prefix("/v1/models") {
-        Some("" | "/") => Endpoint::Models,
-        Some(rest) if rest.starts_with('/') => Endpoint::Model(&rest[1..]),
-        _ => return Err(Refused::UnknownPath),
-    };
-    if parts.method == Method::GET {
-        Ok(listing)
-    } else {
-        Err(Refused::MethodNotAllowed { allowed: "GET" })
-    }
-}
-
-/// What a client asks of the gateway itself.
-#[derive(Clone, Copy)]
-struct Wishes {
-    deadline: Instant,
-    retry: Retry,
-}
-
-impl Wishes {
-    fn read(heard: &Heard<'_>, policy: &Policy, started: Instant) -> Result<Self, Refused> {
-        if heard.is_encoded {
-            return Err(Refused::ContentEncoding);
-        }
-        let mut total = policy.limits.total_timeout;
-        if let Some(value) = heard.timeout {
-            let asked =
-                value.to_str().ok().and_then(forward::duration).ok_or(Refused::BadHeader {
-                    name: "x-callsheet-timeout",
-                    expected: "a positive number of seconds, or a duration such as \"800ms\"",
-                })?;
-            total = total.min(asked);
-        }
-        let retry = match heard.retry.map(HeaderValue::as_bytes) {
-            None => policy.retry,
-            Some(b"safe") => Retry::Safe,
-            Some(b"always") => Retry::Always,
-            Some(_) => {
-                return Err(Refused::BadHeader {
-                    name: "x-callsheet-retry",
-                    expected: "\"safe\" or \"always\"",
-                });
-            }
-        };
-        Ok(Self { deadline: started + total, retry })
-    }
-}
-
-/// Collects a request body under its limits.
-async fn collect<'a, B>(
-    body: B,
-    heard: &Heard<'_>,
-    policy: &Policy,
-    mut held: Held<'a>,
-) -> Result<(Bytes, Held<'a>), Refused>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Display,
-{
-    let limits = &policy.limits;
-    let too_large = || Refused::BodyTooLarge { limit: limits.body_bytes };
-    let announced = heard.content_length.unwrap_or(0);
-    if announced > limits.body_bytes {
-        return Err(too_large());
-    }
-    let mut body = pin!(body);
-    let mut first = Bytes::new();
-    let mut more = BytesMut::new();
-    let collecting = async {
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Refused::BodyCut)?.into_data() else { continue };
-            let length = first.len() + more.len() + data.len();
-            if length > limits.body_bytes {
-                return Err(too_large());
-            }
-            if !held.grow(data.len(), limits.total_body_bytes) {
-                return Err(Refused::NoMemory);
-            }
-            if first.is_empty() {
-                // Most bodies come in one piece and are not copied.
-                first = data;
-            } else {
-                more.reserve(data.len().max(announced.saturating_sub(first.len()).min(1 << 20)));
-                more.extend_from_slice(&data);
-            }
-        }
-        Ok(())
-    };
-    let mut collecting = pin!(collecting);
-    // Most bodies are there already and need no timer.
-    let mut alarm = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(done) = collecting.as_mut().poll(cx) {
-            return Poll::Ready(done);
-        }
-        let alarm = alarm.get_or_insert_with(|| Box::pin(sleep(limits.body_timeout)));
-        alarm.as_mut().poll(cx).map(|()| Err(Refused::BodyTimeout))
-    })
-    .await?;
-    if more.is_empty() {
-        return Ok((first, held));
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + more.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&more);
-    Ok((whole.freeze(), held))
 }

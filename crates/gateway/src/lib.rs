@@ -1,9 +1,9 @@
 //! The data plane: reads a request, routes it, and carries the answer back.
 //!
-//! A request's body is collected under a limit and scanned once ([`scan`]); its model's name is
-//! resolved ([`resolve`]) and the fleet picks a backend; one [`attempt`] after the other is made until
+//! A request's body is collected under a limit and scanned once (`scan.rs`); its model's name is
+//! resolved (`resolve.rs`) and the fleet picks a backend; one attempt (`attempt.rs`) after the other is made until
 //! an answer has truly begun, and from there on the answer is read inside the response body
-//! ([`body`]), in the client's own task. The crate must never wait for a database: it reads one
+//! (`body.rs`), in the client's own task. The crate must never wait for a database: it reads one
 //! immutable [`Policy`], and what it has to tell goes to counters and to a bounded [`Journal`].
 //! Start with [`Handle::handle`].
 
@@ -14,6 +14,7 @@ mod call;
 mod error;
 mod forward;
 mod gateway;
+mod intake;
 mod journal;
 mod meters;
 mod models;

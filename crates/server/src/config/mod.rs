@@ -1,6 +1,6 @@
 //! The config file: every key, its default and what it means.
 //!
-//! Reading it is in [`load`], judging it in [`check`]. Defaults stand here and nowhere else.
+//! Reading it is in `load.rs`, judging it in `check.rs`. Defaults stand here and nowhere else.
 
 mod check;
 mod load;
