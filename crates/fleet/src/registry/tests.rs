@@ -451,6 +451,25 @@ fn an_update_touches_only_the_models_that_change() {
 // Counters
 
 #[test]
+fn test_atomic_counters_lose_nothing_between_threads() {
+    let registry = with(&[("a", &[])]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1000 {
+                    registry.increment_pending("a").unwrap();
+                    registry.update_latency("a", 7).unwrap();
+                    registry.decrement_pending("a").unwrap();
+                }
+            });
+        }
+    });
+    let backend = registry.get_backend("a").unwrap();
+    assert_eq!((backend.pending_requests(), backend.total_requests()), (0, 4000));
+    assert_eq!(backend.avg_latency_ms(), Some(7));
+}
+
+#[test]
 fn test_increment_pending_success() {
     let registry = with(&[("a", &[])]);
     registry.increment_pending("a").unwrap();
