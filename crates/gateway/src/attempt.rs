@@ -122,8 +122,10 @@ impl Attempt<'_> {
             self.first_event(body, first_byte_by).await?
         } else {
             let now = Instant::now();
+            let rest = self.plain(status, body, now).await?;
+            // Only now: a head alone must not pass for an answer, least of all in a trial.
             call.first_byte(now);
-            return Ok(Begun { rest: self.plain(status, body, now).await?, status, headers });
+            return Ok(Begun { status, headers, rest });
         };
         call.first_byte(Instant::now());
         Ok(Begun { status, headers, rest })
@@ -273,7 +275,7 @@ enum Rest {
 /// Returns whether another backend may do better. What is wrong with the request itself (the other
 /// 4xx) is the client's to hear.
 fn is_failure(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 300..=399 | 401 | 429 | 500..)
+    matches!(status.as_u16(), 300..=399 | 401 | 408 | 429 | 500..)
 }
 
 async fn refused_by_backend(status: StatusCode, headers: &HeaderMap, body: AnswerBody) -> Failure {

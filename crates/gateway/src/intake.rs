@@ -131,11 +131,14 @@ where
             if !held.grow(data.len(), limits.total_body_bytes) {
                 return Err(Refused::NoMemory);
             }
-            if first.is_empty() {
+            if first.is_empty() && more.is_empty() {
                 // Most bodies come in one piece and are not copied.
                 first = data;
             } else {
-                more.reserve(data.len().max(announced.saturating_sub(first.len()).min(1 << 20)));
+                if more.is_empty() {
+                    more.reserve(announced.clamp(length, length.max(1 << 20)));
+                    more.extend_from_slice(&std::mem::take(&mut first));
+                }
                 more.extend_from_slice(&data);
             }
         }
@@ -152,11 +155,5 @@ where
         alarm.as_mut().poll(cx).map(|()| Err(Refused::BodyTimeout))
     })
     .await?;
-    if more.is_empty() {
-        return Ok((first, held));
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + more.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&more);
-    Ok((whole.freeze(), held))
+    Ok((if more.is_empty() { first } else { more.freeze() }, held))
 }

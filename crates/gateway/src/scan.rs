@@ -267,12 +267,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Top<'a> {
                     let (slot, name) = match key {
                         Key::Model => (&mut fields.model, Some("model")),
                         Key::Stream => (&mut fields.stream, Some("stream")),
-                        Key::Messages => (&mut fields.messages, None),
+                        Key::Messages => (&mut fields.messages, Some("messages")),
                         Key::Prompt => (&mut fields.prompt, None),
-                        Key::Tools => (&mut fields.tools, None),
-                        Key::Functions => (&mut fields.functions, None),
-                        Key::ToolChoice => (&mut fields.tool_choice, None),
-                        Key::ResponseFormat => (&mut fields.response_format, None),
+                        Key::Tools => (&mut fields.tools, Some("tools")),
+                        Key::Functions => (&mut fields.functions, Some("functions")),
+                        Key::ToolChoice => (&mut fields.tool_choice, Some("tool_choice")),
+                        Key::ResponseFormat => {
+                            (&mut fields.response_format, Some("response_format"))
+                        }
                         Key::MaxTokens => (&mut fields.max_tokens, None),
                         Key::Other => {
                             map.next_value::<IgnoredAny>()?;
@@ -349,6 +351,10 @@ mod tests {
             (
                 "{\"model\":\"a\",\"stream\":true,\"stream\":false}",
                 "`stream` stands in the body more than once",
+            ),
+            (
+                "{\"model\":\"a\",\"messages\":[],\"messages\":[]}",
+                "`messages` stands in the body more than once",
             ),
             ("{\"model\":\"a\",\"stream\":\"yes\"}", "`stream` must be true or false"),
         ] {

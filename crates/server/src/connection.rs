@@ -40,15 +40,8 @@ pub(crate) async fn serve(
         return;
     }
     let turn = Arc::new(Turn::new());
-    let stream = ClientStream {
-        stream,
-        turn: Arc::clone(&turn),
-        head: Alarm::default(),
-        head_timeout: limits.header_timeout.0,
-        sending: None,
-        send_timeout: limits.send_timeout.0,
-    };
-    let service = service_fn(move |request| {
+    let stream = ClientStream { stream, sending: None, send_timeout: limits.send_timeout.0 };
+    let service = service_fn(|request| {
         let front = Arc::clone(&front);
         let ours = Turn::take(&turn);
         async move {
@@ -66,6 +59,8 @@ pub(crate) async fn serve(
     let mut told_to_stop = pin!(draining.wait_for(|draining| *draining));
     let mut is_watching = false;
     let mut is_told = false;
+    let head_timeout = limits.header_timeout.0;
+    let mut head = Alarm::default();
     let ended = poll_fn(|cx| {
         if !is_told && (!is_watching || seen.has_changed().unwrap_or(true)) {
             is_watching = true;
@@ -74,7 +69,15 @@ pub(crate) async fn serve(
                 connection.as_mut().graceful_shutdown();
             }
         }
-        connection.as_mut().poll(cx)
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(ended);
+        }
+        // The time for a request counts from the beginning of the client's turn: drips of it do not
+        // help, and an answer under way is not disturbed.
+        match turn.client_since() {
+            Some(since) => head.poll(cx, (since + head_timeout).into()).map(Ok),
+            None => Poll::Pending,
+        }
     })
     .await;
     if let Err(error) = ended {
@@ -146,12 +149,9 @@ impl http_body::Body for Timed {
     }
 }
 
-/// A client's socket that gives up on a client which sends no request, or does not read.
+/// A client's socket that gives up on a client which does not read.
 struct ClientStream {
     stream: TcpStream,
-    turn: Arc<Turn>,
-    head: Alarm,
-    head_timeout: Duration,
     sending: Option<Pin<Box<Sleep>>>,
     send_timeout: Duration,
 }
@@ -174,25 +174,12 @@ impl ClientStream {
 }
 
 impl AsyncRead for ClientStream {
-    /// A read that stays pending for too long while a request is awaited becomes an error; drips
-    /// do not help, since the time counts from the beginning of the client's turn.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if read.is_pending()
-            && let Some(since) = this.turn.client_since()
-        {
-            let deadline = since + this.head_timeout;
-            return this
-                .head
-                .poll(cx, deadline.into())
-                .map(|()| Err(io::ErrorKind::TimedOut.into()));
-        }
-        read
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 

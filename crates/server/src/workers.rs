@@ -22,9 +22,12 @@ use tokio::{
 
 /// The running threads.
 pub(crate) struct Workers {
-    workers: Vec<Worker>,
+    all: Vec<Worker>,
     /// Each connection holds a receiver: when all are dropped, all are done.
     draining: watch::Sender<bool>,
+    /// True once all threads may end. Until then each drives its runtime, which connections that
+    /// another thread took over may still need.
+    finished: watch::Sender<bool>,
 }
 
 struct Worker {
@@ -36,16 +39,17 @@ struct Worker {
 impl Workers {
     pub(crate) fn start(app: &Arc<App>, limits: &LimitsConfig) -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let draining = watch::Sender::new(false);
-        let start =
-            |number| Worker::start(number, Front::new(Arc::clone(app)), limits.clone(), &draining);
-        let workers = (0..count).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { workers, draining })
+        let (draining, finished) = (watch::Sender::new(false), watch::Sender::new(false));
+        let start = |number| {
+            Worker::start(number, Front::new(Arc::clone(app)), limits.clone(), &draining, &finished)
+        };
+        let all = (0..count).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { all, draining, finished })
     }
 
     /// Gives a connection to the thread that has the fewest.
     pub(crate) fn take(&self, stream: TcpStream) {
-        let worker = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed));
+        let worker = self.all.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed));
         // A socket that cannot be handed over is closed, which tells its client.
         if let (Some(worker), Ok(stream)) = (worker, stream.into_std()) {
             worker.open.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +59,7 @@ impl Workers {
 
     /// Lets what is under way finish for so long, and returns how many connections were cut off.
     pub(crate) async fn finish(self, timeout: Duration) -> usize {
-        let Self { workers, draining } = self;
+        let Self { all: workers, draining, finished } = self;
         let open: usize = workers.iter().map(|worker| worker.open.load(Ordering::Relaxed)).sum();
         tracing::info!(connections = open, "stopping: finishing what is under way");
         let counts: Vec<_> = workers.iter().map(|worker| Arc::clone(&worker.open)).collect();
@@ -66,6 +70,7 @@ impl Workers {
             Ok(()) => 0,
             Err(_) => counts.iter().map(|open| open.load(Ordering::Relaxed)).sum(),
         };
+        finished.send_replace(true);
         if cut == 0 {
             for thread in threads {
                 let _ = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -81,12 +86,14 @@ impl Worker {
         front: Front,
         limits: LimitsConfig,
         draining: &watch::Sender<bool>,
+        finished: &watch::Sender<bool>,
     ) -> io::Result<Self> {
         let (incoming, mut accepted) = mpsc::unbounded_channel::<std::net::TcpStream>();
         let open = Arc::new(AtomicUsize::new(0));
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (front, limits) = (Arc::new(front), Arc::new(limits));
         let (told, counted) = (draining.subscribe(), Arc::clone(&open));
+        let mut finished = finished.subscribe();
         let thread =
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 runtime.block_on(async move {
@@ -109,6 +116,8 @@ impl Worker {
                     }
                     drop(told);
                     while connections.join_next().await.is_some() {}
+                    // An error means that nobody is left to wait for.
+                    drop(finished.wait_for(|finished| *finished).await);
                 });
             })?;
         Ok(Self { incoming, open, thread })

@@ -32,6 +32,8 @@ impl Connection {
     /// Has this thread's runtime told of its events, where the stream allows that.
     pub(crate) fn move_here(&mut self) -> io::Result<()> {
         self.stream.register_anew()?;
+        // Its timer belongs to the other runtime, and must not be asked once that one has ended.
+        self.alarm = Alarm::default();
         self.home = thread::current().id();
         Ok(())
     }

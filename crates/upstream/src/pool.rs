@@ -23,6 +23,9 @@ pub(crate) struct Pool {
     max_idle: usize,
 }
 
+/// How long a connection is idle before the system is asked whether it is still open.
+const RESTED: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
@@ -49,9 +52,12 @@ impl Pool {
                 continue;
             }
             let mut connection = idle.connection;
-            if connection.stream.is_quiet()
-                && (connection.home == here || connection.move_here().is_ok())
-            {
+            // After a while the runtime's word is not enough: it may not have looked yet.
+            let is_rested = now.saturating_duration_since(idle.since) > RESTED;
+            let is_foreign = connection.home != here;
+            let is_quiet = connection.stream.is_quiet()
+                && (!(is_rested || is_foreign) || connection.stream.is_quiet_to_the_system());
+            if is_quiet && (!is_foreign || connection.move_here().is_ok()) {
                 return Some(connection);
             }
         }

@@ -1,7 +1,9 @@
 //! A byte stream to a backend, with or without TLS.
 
+use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -39,6 +41,21 @@ impl Stream {
 }
 
 impl Stream {
+    /// Returns the same as [`Stream::is_quiet`], from the system itself, by one call. Of a TLS stream
+    /// it only tells whether it is closed: its records may mean nothing.
+    pub(crate) fn is_quiet_to_the_system(&self) -> bool {
+        let (stream, is_tls) = match self {
+            Self::Plain(stream) => (stream, false),
+            Self::Tls(stream) => (stream.get_ref().0, true),
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(stream).peek(&mut byte) {
+            Ok(0) => false,
+            Ok(_) => is_tls,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Moves the socket to the runtime of the caller. A TLS stream cannot be taken apart, and stays.
     pub(crate) fn register_anew(&mut self) -> io::Result<()> {
         if let Self::Plain(stream) = self {

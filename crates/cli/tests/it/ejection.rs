@@ -4,7 +4,7 @@ use crate::{
     scene::{CHAT, Pair, ask, assert_error, until, view},
     server,
 };
-use callsheet_testkit::{Behaviour, FakeBackend, Gate, TestServer, client};
+use callsheet_testkit::{Behaviour, FakeBackend, Gate, RawStep, TestServer, client};
 use serde_json::json;
 
 async fn until_due(server: &TestServer, name: &str) {
@@ -129,6 +129,20 @@ async fn each_ejection_in_a_row_lasts_twice_as_long_up_to_the_longest() {
         if log.matches("\"for_ms\":20").count() == 2 { Ok(()) } else { Err(log) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_good_head_alone_does_not_pass_a_trial() {
+    let routing = "eject_after = 1\neject_for = \"20ms\"";
+    let Pair { first, second: _second, server } = Pair::start(routing, "").await;
+    let half = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{";
+    first.script(Behaviour::Raw(vec![RawStep::text(half), RawStep::Close]));
+    for (asked, lasts) in [(1, 20), (2, 40), (3, 80)] {
+        assert_eq!(server.post_json(CHAT, &ask("hello")).await.status, 200);
+        assert_eq!(first.request_count(), asked);
+        server.wait_for_stderr(&format!("\"for_ms\":{lasts}")).await;
+        until_due(&server, "first").await;
+    }
 }
 
 #[tokio::test]

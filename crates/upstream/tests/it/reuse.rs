@@ -338,3 +338,49 @@ async fn answers_are_never_mixed_up() {
     assert!((1..=16).contains(&upstream.idle_count()), "{}", upstream.idle_count());
     serving.abort();
 }
+
+/// A connection that was made on a thread which has ended since, timer included.
+#[test]
+fn a_connection_survives_the_thread_that_made_it() {
+    use callsheet_types::BackendUrl;
+    use callsheet_upstream::{Deadlines, Replay, Upstream};
+    use std::io::{Read, Write};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = BackendUrl::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let upstream = Upstream::new(&url, Options::default()).unwrap();
+    let (may_answer, asked) = std::sync::mpsc::channel();
+    let call = async || {
+        let deadlines =
+            Deadlines { head: tokio::time::Instant::now() + PATIENCE, replay: Replay::Always };
+        let request = get();
+        // Waiting for the answer polls the timer before the backend may give it.
+        let (answer, ()) = tokio::join!(upstream.send(&request, deadlines), async {
+            tokio::task::yield_now().await;
+            may_answer.send(()).unwrap();
+        });
+        answer.unwrap().body.collect(10).await.unwrap()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            for _ in 0..2 {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    peer.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                asked.recv().unwrap();
+                peer.write_all(OK.as_bytes()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let on_its_own = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(call())
+            });
+            assert_eq!(on_its_own.join().unwrap(), "ok");
+        }
+    });
+}
