@@ -18,4 +18,6 @@ pub mod refresh;
 pub mod registry_file;
 
 pub use facts::{Facts, Parameter, Weights};
+pub use merge::{Card, card};
 pub use price::{Amount, AmountError, Charge, DateError, PartialDate, Price, Unit};
+pub use projection::Cards;

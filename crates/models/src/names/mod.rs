@@ -1,0 +1,3 @@
+//! Which models a name means.
+
+pub(crate) mod near;
