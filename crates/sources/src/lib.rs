@@ -1,1 +1,11 @@
-//! Transports.
+//! Transports: how bytes come in, from a directory, an archive or over HTTP.
+//!
+//! Everything that is read is bounded, and a hostile archive or server costs an error, never the
+//! process. The crate must never know a format: what the bytes mean is the business of whoever
+//! asked for them. Start with [`Http::get`] and [`Tree::read_path`].
+
+mod http;
+mod tree;
+
+pub use http::{FetchError, Fetched, Http, HttpSettings, Request, bearer, secret_value};
+pub use tree::{Tree, TreeError, TreeLimits};
