@@ -5,6 +5,7 @@ use crate::{
     body::{ANSWER_TOO_LONG, AnswerStream, Body, Patience, Shape, broken},
     call::Call,
     error::Failure,
+    fill::Fill,
     forward,
     resolve::Target,
     scan::Scan,
@@ -27,6 +28,8 @@ pub(crate) struct Wanted<'a> {
 /// How it is tried.
 pub(crate) struct Attempt<'a> {
     pub(crate) target: Target<'a>,
+    /// What the target's preset adds to the body.
+    pub(crate) fill: Option<&'a Fill<'a>>,
     pub(crate) policy: &'a Policy,
     pub(crate) deadline: Instant,
     pub(crate) retry: Retry,
@@ -41,12 +44,16 @@ const EXPLANATION_BYTES: usize = 16 << 10;
 const EXPLANATION_TIME: Duration = Duration::from_secs(1);
 
 impl Wanted<'_> {
-    /// Returns the body with the model's name as the backend knows it; nothing else is touched.
-    fn body_for(&self, model: &str) -> [Bytes; 3] {
+    /// Returns the body with the model's name as the backend knows it, and with what a preset adds;
+    /// nothing else is touched.
+    fn body_for(&self, model: &str, fill: Option<&Fill<'_>>) -> [Bytes; 3] {
+        let range = &self.scan.model_range;
+        if let Some(fill) = fill {
+            return fill.body(self.body, range, model);
+        }
         if self.scan.model == model {
             return [self.body.clone(), Bytes::new(), Bytes::new()];
         }
-        let range = &self.scan.model_range;
         let name = serde_json::Value::from(model).to_string();
         [self.body.slice(..range.start), name.into(), self.body.slice(range.end..)]
     }
@@ -100,7 +107,7 @@ impl Attempt<'_> {
             let link = call.link().ok_or_else(|| Failure::Connect {
                 message: "no address is known for it".to_owned(),
             })?;
-            let body = wanted.body_for(self.target.model);
+            let body = wanted.body_for(self.target.model, self.fill);
             let mut request = link.request("POST", wanted.path);
             request.headers(wanted.headers);
             request.body(body);
@@ -314,7 +321,7 @@ mod tests {
         let scan = crate::scan::scan(&body).unwrap();
         let headers = Headers::default();
         let wanted = Wanted { path: "/v1/x", headers: &headers, body: &body, scan: &scan };
-        let sent = |model| String::from_utf8(wanted.body_for(model).concat()).unwrap();
+        let sent = |model| String::from_utf8(wanted.body_for(model, None).concat()).unwrap();
         assert_eq!(sent("fast"), r#"{"x": 1.0, "model" : "fast", "y":[ ]}"#);
         assert_eq!(sent("a\"b"), r#"{"x": 1.0, "model" : "a\"b", "y":[ ]}"#);
     }

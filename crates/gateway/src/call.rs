@@ -204,6 +204,7 @@ impl Drop for Call {
             method: self.method.as_str(),
             path: &self.path,
             model: &self.model,
+            served_model: self.serving.as_ref().map(|serving| &*serving.meters.model),
             backend: self.backend(),
             status: self.status,
             outcome: detail,

@@ -18,7 +18,8 @@ pub(crate) enum Refused {
     BodyCut,
     NoMemory,
     Unreadable { message: String, param: Option<&'static str> },
-    UnknownModel { model: String },
+    UnknownModel { model: String, leads_to: Option<String> },
+    UnknownPreset { model: String, presets: Vec<String> },
     Starting { model: String },
     NoneAvailable { model: String, why: String, retry_after: Option<Duration> },
     NeedsUnmet { model: String, why: String },
@@ -157,7 +158,9 @@ impl Refused {
             Self::BodyCut => (400, "body_incomplete", "the request body ended early".to_owned()),
             Self::NoMemory => (503, "overloaded", "too many request bodies are being held; try again, or raise limits.total_body_bytes".to_owned()),
             Self::Unreadable { message, .. } => (400, "invalid_body", message.clone()),
-            Self::UnknownModel { model } => (404, "model_not_found", format!("no backend offers the model {model:?} and no alias has this name; GET /v1/models lists what can be called")),
+            Self::UnknownModel { model, leads_to: None } => (404, "model_not_found", format!("no backend offers the model {model:?} and no alias has this name; GET /v1/models lists what can be called")),
+            Self::UnknownModel { model, leads_to: Some(leads_to) } => (404, "model_not_found", format!("{model:?} stands for {leads_to:?}, which no backend offers; GET /v1/models lists what can be called")),
+            Self::UnknownPreset { model, presets } => (404, "model_not_found", format!("there is no preset {model:?}; {}", there_are(presets))),
             Self::Starting { model } => (503, "starting", format!("the backends have not all been asked for their models yet, {model:?} may be among them; try again")),
             Self::NoneAvailable { model, why, .. } => (503, "no_backend_available", format!("no backend can serve {model:?} now: {why}")),
             Self::NeedsUnmet { model, why } => (400, "capability_unavailable", format!("no backend can serve this request to {model:?}: {why}")),
@@ -191,7 +194,9 @@ impl Refused {
         };
         let param = match self {
             Self::Unreadable { param, .. } => *param,
-            Self::UnknownModel { .. } | Self::NeedsUnmet { .. } => Some("model"),
+            Self::UnknownModel { .. } | Self::UnknownPreset { .. } | Self::NeedsUnmet { .. } => {
+                Some("model")
+            }
             _ => None,
         };
         let second = Some(Duration::from_secs(1));
@@ -262,6 +267,17 @@ pub(crate) fn cut_event(
     event.extend_from_slice(&json);
     event.extend_from_slice(b"\n\n");
     Bytes::from(event)
+}
+
+/// Names a few presets.
+fn there_are(presets: &[String]) -> String {
+    const FEW: usize = 8;
+    let few: Vec<_> = presets.iter().take(FEW).map(|name| format!("callsheet:{name}")).collect();
+    match presets.len() {
+        0 => "no presets are defined".to_owned(),
+        all if all > FEW => format!("there are {all}, {} and others", few.join(", ")),
+        _ => format!("there are {}", few.join(", ")),
+    }
 }
 
 fn human(duration: Duration) -> humantime::FormattedDuration {

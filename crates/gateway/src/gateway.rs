@@ -7,12 +7,13 @@ use crate::{
     budget::{ByteBudget, RetryBudget},
     call::Call,
     error::{Failure, Refused},
+    fill::Fill,
     forward::{self, Heard},
     intake::{Endpoint, Wishes, collect, endpoint, path_of},
     meters::Meters,
     models,
-    resolve::{Target, chain},
-    scan::{Scan, scan},
+    resolve::{PRESET_PREFIX, Target, chain},
+    scan::{Scan, ScanError, scan},
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -156,14 +157,13 @@ impl Gateway {
         mut call: Box<Call>,
         name: &str,
     ) -> Result<Response<Body>, (Box<Call>, Refused)> {
-        match models::one(name, &self.fleet, &self.policy(), self.started) {
-            Some(response) => {
-                call.status = 200;
-                call.answered(Instant::now());
-                Ok(response)
-            }
-            None => Err((call, Refused::UnknownModel { model: name.to_owned() })),
-        }
+        let policy = self.policy();
+        let Some(response) = models::one(name, &self.fleet, &policy, self.started) else {
+            return Err((call, unknown_model(name, name, &policy)));
+        };
+        call.status = 200;
+        call.answered(Instant::now());
+        Ok(response)
     }
 
     async fn call<B>(
@@ -211,12 +211,16 @@ impl Gateway {
         let mut tried: Vec<Arc<Backend>> = Vec::new();
         let mut refusal = None;
         for target in chain(&scan.model, policy, &self.fleet) {
+            let fill = match fill(target, wanted) {
+                Ok(fill) => fill,
+                Err(error) => return Err((call, error.into())),
+            };
             let tried_before = tried.len();
             loop {
                 let needs = Needs {
                     only: target.backend,
                     tried: &tried,
-                    ..scan.needs(policy.bytes_per_token)
+                    ..scan.needs(policy.bytes_per_token, fill.as_ref())
                 };
                 let mut place = self.place(target, &needs, scan, policy, wishes.deadline).await;
                 if matches!(place, Err(Refused::NoneAvailable { .. })) && tried_before > 0 {
@@ -241,8 +245,13 @@ impl Gateway {
                     }
                 }
                 call.begin(place, target.model, now);
-                let attempt =
-                    Attempt { target, policy, deadline: wishes.deadline, retry: wishes.retry };
+                let attempt = Attempt {
+                    target,
+                    fill: fill.as_ref(),
+                    policy,
+                    deadline: wishes.deadline,
+                    retry: wishes.retry,
+                };
                 let failure = match attempt.run(call, wanted, now).await {
                     Ok(response) => return Ok(response),
                     Err((returned, failure)) => {
@@ -289,7 +298,7 @@ impl Gateway {
                 let place = self.queue(wait, target, needs, scan, policy, deadline).await?;
                 Ok((place, Instant::now()))
             }
-            Route::Refuse(refusal) => Err(self.refused(&refusal, target, needs, scan)),
+            Route::Refuse(refusal) => Err(self.refused(&refusal, target, needs, scan, policy)),
         }
     }
 
@@ -315,7 +324,9 @@ impl Gateway {
             match self.fleet.pick(target.model, needs, Instant::now()) {
                 Route::To(place) => return Ok(place),
                 Route::Wait(_) => {}
-                Route::Refuse(refusal) => return Err(self.refused(&refusal, target, needs, scan)),
+                Route::Refuse(refusal) => {
+                    return Err(self.refused(&refusal, target, needs, scan, policy));
+                }
             }
             let now = Instant::now();
             if now >= deadline {
@@ -334,6 +345,7 @@ impl Gateway {
         target: Target<'_>,
         needs: &Needs<'_>,
         scan: &Scan<'_>,
+        policy: &Policy,
     ) -> Refused {
         let model = scan.model.to_string();
         let why = || {
@@ -349,16 +361,46 @@ impl Gateway {
         };
         let is_unprobed = |backend: &Arc<Backend>| backend.status() == BackendStatus::Unknown;
         match refusal {
+            Refusal::UnknownModel if is_unknown_preset(target.model) => {
+                unknown_model(&scan.model, target.model, policy)
+            }
             Refusal::UnknownModel if self.fleet.get_all_backends().iter().any(is_unprobed) => {
                 Refused::Starting { model }
             }
-            Refusal::UnknownModel => Refused::UnknownModel { model },
+            Refusal::UnknownModel => unknown_model(&scan.model, target.model, policy),
             Refusal::NoneAvailable { retry_after } => {
                 Refused::NoneAvailable { model, why: why(), retry_after: *retry_after }
             }
             Refusal::NeedsUnmet => Refused::NeedsUnmet { model, why: why() },
         }
     }
+}
+
+/// Returns what a target's preset adds to a request; embeddings take no parameters of sampling.
+fn fill<'a>(
+    target: Target<'a>,
+    wanted: &attempt::Wanted<'_>,
+) -> Result<Option<Fill<'a>>, ScanError> {
+    let preset = target.preset.filter(|_| wanted.path != "/v1/embeddings");
+    preset.map(|preset| Fill::of(preset, wanted.body)).transpose()
+}
+
+/// Returns whether a name that nothing is known by looks like a preset's. No backend that has not
+/// been asked for its models yet can make it known.
+fn is_unknown_preset(name: &str) -> bool {
+    name.starts_with(PRESET_PREFIX)
+}
+
+/// Explains that nobody knows what a name leads to.
+fn unknown_model(name: &str, leads_to: &str, policy: &Policy) -> Refused {
+    let model = name.to_owned();
+    if name == leads_to && is_unknown_preset(name) {
+        let mut presets: Vec<_> = policy.presets.keys().cloned().collect();
+        presets.sort();
+        return Refused::UnknownPreset { model, presets };
+    }
+    let leads_to = (name != leads_to).then(|| leads_to.to_owned());
+    Refused::UnknownModel { model, leads_to }
 }
 
 fn failed(scan: &Scan<'_>, attempts: Vec<(String, Failure)>) -> Refused {

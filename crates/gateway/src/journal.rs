@@ -46,7 +46,10 @@ pub(crate) struct Line<'a> {
     /// A token, in which nothing needs an escape; nor does anything in a backend's name.
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
+    /// The model's name as the client wrote it.
     pub(crate) model: &'a str,
+    /// The id that the backend was sent; written where it is another.
+    pub(crate) served_model: Option<&'a str>,
     pub(crate) backend: &'a str,
     pub(crate) status: u16,
     pub(crate) outcome: &'static str,
@@ -103,6 +106,10 @@ impl Journal {
 }
 
 impl Line<'_> {
+    fn other_model(&self) -> Option<&str> {
+        self.served_model.filter(|served| *served != self.model)
+    }
+
     fn json(&self, now: &Clock, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"timestamp":""#);
         out.extend_from_slice(&now.0);
@@ -116,6 +123,10 @@ impl Line<'_> {
         json_string(out, self.path);
         out.extend_from_slice(br#","model":"#);
         json_string(out, self.model);
+        if let Some(served_model) = self.other_model() {
+            out.extend_from_slice(br#","served_model":"#);
+            json_string(out, served_model);
+        }
         out.extend_from_slice(br#","backend":""#);
         out.extend_from_slice(self.backend.as_bytes());
         out.extend_from_slice(br#"","status":"#);
@@ -145,11 +156,13 @@ impl Line<'_> {
         out.extend_from_slice(&now.0);
         let backend = if self.backend.is_empty() { "-" } else { self.backend };
         // Writing to a Vec cannot fail.
-        let _ = write!(
-            out,
-            " {} {} {:?} model={:?} backend={backend} outcome={} attempts={}",
-            self.status, self.method, self.path, self.model, self.outcome, self.attempts,
-        );
+        let _ =
+            write!(out, " {} {} {:?} model={:?}", self.status, self.method, self.path, self.model);
+        if let Some(served_model) = self.other_model() {
+            let _ = write!(out, " served_model={served_model:?}");
+        }
+        let _ =
+            write!(out, " backend={backend} outcome={} attempts={}", self.outcome, self.attempts);
         if let Some(first_byte) = self.first_byte {
             out.extend_from_slice(b" first_byte=");
             milliseconds(out, first_byte);
@@ -240,6 +253,7 @@ mod tests {
             method: "POST",
             path: "/v1/chat/completions",
             model,
+            served_model: None,
             backend: "",
             status: 404,
             outcome: "model_not_found",
@@ -264,6 +278,24 @@ mod tests {
                 (Some(model), Some(1.5))
             );
             assert_eq!(value["first_byte_ms"], serde_json::Value::Null);
+        }
+    }
+
+    #[test]
+    fn a_line_says_which_model_served_where_that_is_another() {
+        for (format, expected) in [
+            (LogFormat::Json, r#""model":"fast","served_model":"qwen","backend":"#),
+            (LogFormat::Text, r#" model="fast" served_model="qwen" backend="#),
+        ] {
+            let journal = Journal::new(Some(format));
+            let written = |served_model| {
+                journal.write(&Line { served_model, ..line("fast") });
+                String::from_utf8(journal.take()).unwrap()
+            };
+            assert!(written(Some("qwen")).contains(expected));
+            for same in [Some("fast"), None] {
+                assert!(!written(same).contains("served_model"));
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod body;
 mod budget;
 mod call;
 mod error;
+mod fill;
 mod forward;
 mod gateway;
 mod intake;

@@ -28,6 +28,7 @@ type Models = HashMap<Arc<str>, Arc<SharedByAll<Pair>>, RandomState>;
 pub(crate) struct Pair {
     /// The backend's id, as answers carry it.
     pub(crate) backend: HeaderValue,
+    pub(crate) model: Box<str>,
     pub(crate) tally: Tally,
 }
 
@@ -109,6 +110,7 @@ impl Meters {
         }
         let pair = Arc::new(SharedByAll::new(Pair {
             backend: HeaderValue::from_str(backend).unwrap_or(HeaderValue::from_static("?")),
+            model: model.into(),
             tally: Tally::default(),
         }));
         self.pairs.rcu(|pairs| {

@@ -1,11 +1,17 @@
 //! What the gateway is told to do: one immutable value, replaced as a whole.
 
 use crate::RetryAllowance;
+use callsheet_types::Preset;
 use std::{collections::HashMap, time::Duration};
 
 /// How the gateway treats requests. Which backend serves one is the fleet's own policy.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// Models with parameters, by `TIER/SLOT`; a request names one `callsheet:TIER/SLOT`. The model
+    /// is resolved like any name, but that of another preset is none. A parameter counts where a
+    /// request leaves it open; what the request is about, and whether its answer is a stream
+    /// (`model`, `messages`, `prompt`, `input`, `stream`, `stream_options`), is never filled.
+    pub presets: HashMap<String, Preset>,
     /// Another name for a model; may lead to a further alias, never in a circle.
     pub aliases: HashMap<String, String>,
     /// The models to try, in order, when none of a model's backends can serve.
@@ -23,6 +29,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            presets: HashMap::new(),
             aliases: HashMap::new(),
             fallbacks: HashMap::new(),
             retry: Retry::Always,

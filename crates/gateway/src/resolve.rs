@@ -1,7 +1,11 @@
 //! From the name in a request to what the fleet is asked for.
 
-use crate::Policy;
-use callsheet_fleet::registry::Registry;
+use crate::{Policy, fill::Fill};
+use callsheet_fleet::{Needs, registry::Registry};
+use callsheet_types::Preset;
+
+/// What the name of a preset begins with in a request.
+pub(crate) const PRESET_PREFIX: &str = "callsheet:";
 
 /// One model to try: its id as backends list it, and the one backend that the request named, if
 /// it named one.
@@ -11,14 +15,38 @@ pub struct Target<'a> {
     pub backend: Option<&'a str>,
     /// The id to send.
     pub model: &'a str,
+    /// The preset that led here, whose parameters fill what the request leaves open.
+    pub preset: Option<&'a Preset>,
 }
 
-/// Resolves a name: an alias, then `backend:id`, then an id as a backend lists it.
+impl<'a> Target<'a> {
+    /// Returns what a request needs here that leaves open everything which the preset says:
+    /// `asked`, and what the preset adds. A context that was asked for stands as it is.
+    pub fn needs(&self, asked: Needs<'a>) -> Needs<'a> {
+        let needs = Needs { only: self.backend, ..asked };
+        self.preset.map_or(needs, |preset| Fill::whole(preset).add_to(needs))
+    }
+
+    fn is_same_model(&self, other: &Self) -> bool {
+        (self.backend, self.model) == (other.backend, other.model)
+    }
+}
+
+/// Resolves a name: a preset, then an alias, then `backend:id`, then an id as a backend lists it.
 ///
-/// Aliases lead on to aliases; a circle, which no checked config has, ends where it began.
+/// A preset's model and an alias lead on; a circle, which no checked config has, ends where it
+/// began, and a preset leads to no other preset.
 pub(crate) fn resolve<'a>(name: &'a str, policy: &'a Policy, fleet: &Registry) -> Target<'a> {
     let mut name = name;
-    for _ in 0..=policy.aliases.len() {
+    let mut preset = None;
+    for _ in 0..policy.aliases.len() + 2 {
+        if preset.is_none()
+            && let Some(found) = find_preset(name, policy)
+        {
+            preset = Some(found);
+            name = &found.model;
+            continue;
+        }
         match policy.aliases.get(name) {
             Some(next) => name = next,
             None => break,
@@ -28,21 +56,124 @@ pub(crate) fn resolve<'a>(name: &'a str, policy: &'a Policy, fleet: &Registry) -
         && let Some(backend) = fleet.get_backend(provider)
         && backend.models().iter().any(|model| model.id == id)
     {
-        return Target { backend: Some(provider), model: id };
+        return Target { backend: Some(provider), model: id, preset };
     }
-    Target { backend: None, model: name }
+    Target { backend: None, model: name, preset }
+}
+
+fn find_preset<'a>(name: &str, policy: &'a Policy) -> Option<&'a Preset> {
+    policy.presets.get(name.strip_prefix(PRESET_PREFIX)?)
 }
 
 /// Returns what to try for a name, in order: what it resolves to, then its fallbacks. A fallback's
-/// own fallbacks are not followed.
+/// own fallbacks are not followed. What a preset says holds for its fallbacks too, but for those
+/// that are presets themselves.
 pub fn chain<'a>(
     name: &'a str,
     policy: &'a Policy,
     fleet: &Registry,
 ) -> impl Iterator<Item = Target<'a>> {
     let first = resolve(name, policy, fleet);
-    let fallbacks = policy.fallbacks.get(name).or_else(|| policy.fallbacks.get(first.model));
-    let rest = fallbacks.into_iter().flatten().map(|name| resolve(name, policy, fleet));
-    let rest: Vec<_> = rest.filter(|target| *target != first).collect();
+    let preset_model = first.preset.map(|preset| preset.model.as_str());
+    let names = [Some(name), preset_model, Some(first.model)];
+    let fallbacks = names.into_iter().flatten().find_map(|name| policy.fallbacks.get(name));
+    let rest = fallbacks.into_iter().flatten().map(|name| {
+        let target = resolve(name, policy, fleet);
+        Target { preset: target.preset.or(first.preset), ..target }
+    });
+    let rest: Vec<_> = rest.filter(|target| !target.is_same_model(&first)).collect();
     std::iter::once(first).chain(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callsheet_fleet::registry::{Backend, BackendType, DiscoverySource, Model};
+    use std::collections::HashMap;
+
+    fn fleet() -> Registry {
+        let registry = Registry::new();
+        for (id, models) in [("a", &["qwen", "b:c"][..]), ("callsheet", &["cheap/chat", "x/y"])] {
+            let models = models.iter().map(|id| Model::new(*id)).collect();
+            let (kind, source) = (BackendType::Generic, DiscoverySource::Static);
+            let made = Backend::new(id, id, "http://h:1", kind, models, source, HashMap::new());
+            registry.add_backend(made).unwrap();
+        }
+        registry
+    }
+
+    fn policy() -> Policy {
+        let owned = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let preset = |(name, model): &(&str, &str)| {
+            let parameters = [("seed".to_owned(), 7.into())].into_iter().collect();
+            ((*name).to_owned(), Preset { model: (*model).to_owned(), parameters })
+        };
+        let presets = [
+            ("cheap/chat", "fast"),
+            ("cheap/code", "a:qwen"),
+            ("odd/nested", "callsheet:cheap/chat"),
+            ("odd/circle", "round"),
+        ];
+        let aliases = [
+            ("fast", "qwen"),
+            ("best", "callsheet:cheap/code"),
+            ("callsheet:cheap/chat", "never"),
+            ("round", "callsheet:odd/circle"),
+        ];
+        let fallbacks = [
+            ("fast", "a:b:c"),
+            ("callsheet:cheap/code", "callsheet:cheap/chat"),
+            ("odd", "callsheet:cheap/code"),
+        ];
+        Policy {
+            presets: presets.iter().map(preset).collect(),
+            aliases: owned(&aliases),
+            fallbacks: fallbacks
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()]))
+                .collect(),
+            ..Policy::default()
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_preset_then_an_alias_then_a_backends_model_then_a_model() {
+        let (fleet, policy) = (fleet(), policy());
+        for (name, backend, model, has_preset) in [
+            ("callsheet:cheap/chat", None, "qwen", true),
+            ("callsheet:cheap/code", Some("a"), "qwen", true),
+            ("best", Some("a"), "qwen", true),
+            ("fast", None, "qwen", false),
+            ("a:b:c", Some("a"), "b:c", false),
+            ("b:c", None, "b:c", false),
+            // There is no such preset; a backend may be called by any name.
+            ("callsheet:x/y", Some("callsheet"), "x/y", false),
+            ("callsheet:no/such", None, "callsheet:no/such", false),
+            // A preset leads to no preset, whichever way.
+            ("callsheet:odd/nested", None, "never", true),
+            ("callsheet:odd/circle", None, "callsheet:odd/circle", true),
+        ] {
+            let target = resolve(name, &policy, &fleet);
+            assert_eq!((target.backend, target.model), (backend, model), "{name}");
+            assert_eq!(target.preset.is_some(), has_preset, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_preset_has_the_fallbacks_of_its_name_or_of_its_model() {
+        let (fleet, policy) = (fleet(), policy());
+        let tried = |name| {
+            let targets = chain(name, &policy, &fleet);
+            targets.map(|t| (t.backend, t.model, t.preset.is_some())).collect::<Vec<_>>()
+        };
+        assert_eq!(tried("callsheet:cheap/chat"), [(None, "qwen", true), (Some("a"), "b:c", true)]);
+        assert_eq!(tried("fast"), [(None, "qwen", false), (Some("a"), "b:c", false)]);
+        assert_eq!(
+            tried("callsheet:cheap/code"),
+            [(Some("a"), "qwen", true), (None, "qwen", true)]
+        );
+        assert_eq!(tried("odd"), [(None, "odd", false), (Some("a"), "qwen", true)]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Reads what routing must know from a request body, in one pass and without copying it.
 
+use crate::fill::Fill;
 use callsheet_fleet::Needs;
 use memchr::memmem::Finder;
 use serde::Deserialize;
@@ -16,7 +17,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) model_range: Range<usize>,
     /// Whether the answer is wanted as a stream of events.
     pub(crate) stream: bool,
-    tools: bool,
+    offers_tools: bool,
+    declines_tools: bool,
     json_mode: bool,
     vision: bool,
     text_bytes: usize,
@@ -51,15 +53,19 @@ impl ScanError {
 }
 
 impl Scan<'_> {
-    /// Returns what a backend must offer to serve this request. The prompt's length in tokens is
-    /// estimated as its bytes over `bytes_per_token`; pictures and sound do not count.
-    pub(crate) fn needs(&self, bytes_per_token: f64) -> Needs<'static> {
+    /// Returns what a backend must offer to serve this request, with what a preset adds to it. The
+    /// prompt's length in tokens is estimated as its bytes over `bytes_per_token`; pictures and
+    /// sound do not count.
+    pub(crate) fn needs(&self, bytes_per_token: f64, fill: Option<&Fill<'_>>) -> Needs<'static> {
         let prompt_tokens = (self.text_bytes as f64 / bytes_per_token) as u32;
+        let offers_tools = self.offers_tools || fill.is_some_and(Fill::offers_tools);
+        let declines_tools = self.declines_tools || fill.is_some_and(Fill::declines_tools);
+        let max_tokens = self.max_tokens.or_else(|| fill?.max_tokens()).unwrap_or(0);
         Needs {
-            tools: self.tools,
+            tools: offers_tools && !declines_tools,
             vision: self.vision,
-            json_mode: self.json_mode,
-            min_context: Some(prompt_tokens.saturating_add(self.max_tokens.unwrap_or(0))),
+            json_mode: self.json_mode || fill.is_some_and(Fill::asks_for_json),
+            min_context: Some(prompt_tokens.saturating_add(max_tokens)),
             only: None,
             tried: &[],
         }
@@ -97,13 +103,13 @@ pub(crate) fn scan(body: &[u8]) -> Result<Scan<'_>, ScanError> {
             value.get().starts_with('[') && value.get()[1..].trim_start() != "]"
         })
     };
-    let offers_tools = is_filled(fields.tools) || is_filled(fields.functions);
     let length = |value: Option<&RawValue>| value.map_or(0, |value| value.get().len());
     Ok(Scan {
         model,
         model_range: offset..offset + raw_model.get().len(),
         stream,
-        tools: offers_tools && fields.tool_choice.map(RawValue::get) != Some("\"none\""),
+        offers_tools: is_filled(fields.tools) || is_filled(fields.functions),
+        declines_tools: fields.tool_choice.map(RawValue::get) == Some("\"none\""),
         json_mode: fields.response_format.is_some_and(asks_for_json),
         vision: content.has_images,
         text_bytes: content.text_bytes + length(fields.prompt) + length(fields.tools),
@@ -118,7 +124,12 @@ fn asks_for_json(format: &RawValue) -> bool {
         kind: Cow<'a, str>,
     }
     serde_json::from_str::<Format<'_>>(format.get())
-        .is_ok_and(|format| matches!(&*format.kind, "json_object" | "json_schema"))
+        .is_ok_and(|format| is_json_format(&format.kind))
+}
+
+/// Returns whether a `response_format` of this type is JSON.
+pub(crate) fn is_json_format(kind: &str) -> bool {
+    matches!(kind, "json_object" | "json_schema")
 }
 
 /// What only stands where a part other than text may be; finders are costly to make.
@@ -175,7 +186,7 @@ impl Content {
 }
 
 /// A string, borrowed where it has no escapes.
-struct Text<'a>(Cow<'a, str>);
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -366,7 +377,7 @@ mod tests {
     #[test]
     fn needs_are_read_from_what_the_request_says() {
         let needs = |body: &str| {
-            let needs = read(body).needs(4.0);
+            let needs = read(body).needs(4.0, None);
             (needs.tools, needs.json_mode, needs.vision)
         };
         assert_eq!(
@@ -399,7 +410,7 @@ mod tests {
 
     #[test]
     fn the_context_counts_text_and_the_wanted_answer_but_no_pictures() {
-        let context = |body: &str| read(body).needs(4.0).min_context.unwrap();
+        let context = |body: &str| read(body).needs(4.0, None).min_context.unwrap();
         assert_eq!(context(r#"{"model":"a","max_tokens":100}"#), 100);
         let text = "x".repeat(4000);
         assert!((1000..1020).contains(&context(&format!(
