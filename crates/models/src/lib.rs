@@ -6,11 +6,14 @@
 //! print, know HTTP status codes of our own surfaces, or write SQL. Start with [`Facts`], then
 //! [`merge`].
 
+pub mod conflicts;
+pub mod diff;
 mod facts;
 pub mod formats;
 pub mod merge;
 pub mod names;
 pub mod pins;
+pub mod presets;
 mod price;
 mod projection;
 pub mod providers;

@@ -30,7 +30,7 @@ use callsheet_types::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-pub(crate) use voice::{Voice, merge_all, voices};
+pub(crate) use voice::{Voice, merge_all, read_facts, voices};
 
 /// What is known of one model, and from whom.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]

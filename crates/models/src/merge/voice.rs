@@ -4,7 +4,7 @@ use crate::{
     pins::{Pin, PinSheet},
 };
 use callsheet_store::Stored;
-use callsheet_types::{Layer, plan::Status};
+use callsheet_types::{Body, Layer, SourceName, plan::Status};
 use serde_json::Value;
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -55,33 +55,46 @@ pub(crate) fn voices(heads: &[Stored]) -> (Vec<Voice<'_>>, Vec<String>) {
 }
 
 fn read<'a>(head: &'a Stored, notes: &mut Vec<String>) -> Voice<'a> {
-    let mut voice = Voice { head, facts: Facts::default(), pins: BTreeMap::new() };
-    let unreadable =
-        |error: serde_json::Error| format!("what {} says cannot be read: {error}", head.source);
-    if voice.is_pin() {
-        match head.body.read::<PinSheet>() {
-            Ok(sheet) => {
-                for (field, pin) in sheet.pins {
-                    let facts =
-                        fields::type_of(&field).ok().map(|_| fields::facts_of(&field, &pin.value));
-                    if let Some(Ok(facts)) = facts {
-                        fill(&mut voice.facts, &facts);
-                        voice.facts.capabilities.extend(facts.capabilities);
-                        voice.pins.insert(field, pin);
-                    } else {
-                        notes.push(format!("the pin of {field} cannot be read: {}", pin.value));
-                    }
-                }
-            }
-            Err(error) => notes.push(unreadable(error)),
-        }
+    let mut pins = BTreeMap::new();
+    let read = if is_pin(head) {
+        head.body.read::<PinSheet>().map(|sheet| facts_of_pins(sheet, &mut pins, notes))
     } else {
-        match head.body.read() {
-            Ok(facts) => voice.facts = facts,
-            Err(error) => notes.push(unreadable(error)),
+        head.body.read()
+    };
+    let facts = read.unwrap_or_else(|error| {
+        notes.push(format!("what {} says cannot be read: {error}", head.source));
+        Facts::default()
+    });
+    Voice { head, facts, pins }
+}
+
+/// Returns what a body says, as far as it can be read.
+pub(crate) fn read_facts(source: &SourceName, body: &Body) -> Facts {
+    if source.layer() == Layer::Pin {
+        let sheet = body.read::<PinSheet>().unwrap_or_default();
+        return facts_of_pins(sheet, &mut BTreeMap::new(), &mut Vec::new());
+    }
+    body.read().unwrap_or_default()
+}
+
+/// Returns what pins say, and moves those that can be read to `pins`.
+fn facts_of_pins(
+    sheet: PinSheet,
+    pins: &mut BTreeMap<String, Pin>,
+    notes: &mut Vec<String>,
+) -> Facts {
+    let mut all = Facts::default();
+    for (field, pin) in sheet.pins {
+        let facts = fields::type_of(&field).ok().map(|_| fields::facts_of(&field, &pin.value));
+        if let Some(Ok(facts)) = facts {
+            fill(&mut all, &facts);
+            all.capabilities.extend(facts.capabilities);
+            pins.insert(field, pin);
+        } else {
+            notes.push(format!("the pin of {field} cannot be read: {}", pin.value));
         }
     }
-    voice
+    all
 }
 
 /// Orders by whose word counts: the one that is believed comes first.
@@ -109,8 +122,8 @@ pub(crate) fn merge_all<'v, 'a: 'v>(voices: impl Iterator<Item = &'v Voice<'a>> 
     }
     let mut speak = voices.filter(|voice| voice.says_capabilities()).peekable();
     if let Some(first) = speak.peek().copied() {
-        let unites = |voice: &&Voice<'_>| voice.head.status == first.head.status;
-        let united = speak.take_while(unites).take(if first.is_pin() { 1 } else { usize::MAX });
+        let is_united = |voice: &&Voice<'_>| voice.head.status == first.head.status;
+        let united = speak.take_while(is_united).take(if first.is_pin() { 1 } else { usize::MAX });
         merged.capabilities = united.flat_map(|voice| voice.facts.capabilities.clone()).collect();
     }
     merged

@@ -182,7 +182,7 @@ fn why_field(field: &str, said: &[Said<'_>]) -> FieldWhy {
         match said {
             Value::Array(items) if field == "capabilities" => {
                 words.extend(items.iter().filter_map(Value::as_str));
-                value = Some(Value::from_iter(words.iter().copied()));
+                value = Some(words.iter().copied().collect());
             }
             said => value = Some((*said).clone()),
         }
