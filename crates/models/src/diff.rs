@@ -11,7 +11,7 @@ use crate::{
 };
 use callsheet_store::StoredRevision;
 use callsheet_types::{
-    SourceName,
+    Layer, SourceName,
     plan::{Action, Revision, Status},
 };
 use jiff::Timestamp;
@@ -101,7 +101,9 @@ pub fn history(revisions: &[StoredRevision]) -> Vec<Change> {
             before.source == now.source && before.revision + 1 == now.revision
         };
         let known = before.take().filter(is_next);
-        let facts = read_facts(&now.source, &now.body);
+        // What somebody removed keeps its content; of pins it is the pins that went.
+        let is_unpinned = now.source.layer() == Layer::Pin && now.status == Status::Removed;
+        let facts = if is_unpinned { Facts::default() } else { read_facts(&now.source, &now.body) };
         let is_first = now.revision <= 1;
         let fields = match &known {
             Some((_, before)) => diff(before, &facts),

@@ -44,37 +44,36 @@ fn choose(named: Vec<CardRow>, name: &str) -> Vec<CardRow> {
     if named.iter().any(is_linked) { named.into_iter().filter(is_linked).collect() } else { named }
 }
 
-/// Returns up to three keys that somebody may have meant who wrote a name that finds nothing.
+/// Returns up to three keys that somebody may have meant who wrote a name that finds nothing, the
+/// nearest first.
 pub fn near(store: &Store, text: &str) -> Result<Vec<String>, StoreError> {
     let words: Vec<String> = search_words(text).collect();
-    let mut found = search(store, words.clone())?;
-    for search_for in looser(&words) {
-        if found.len() >= 3 {
+    let found = search(store, words.clone())?;
+    let mut near: BTreeSet<(usize, String)> =
+        found.into_iter().map(|row| (distance(text, &row.key), row.key)).collect();
+    // Some words may be misspelt, but seldom at their beginning, and seldom are all of them.
+    let beginnings: Vec<String> = words.iter().map(|word| beginning(word)).collect();
+    for search_for in std::iter::once(beginnings.clone()).chain(each_left_out(&beginnings)) {
+        if near.len() >= 3 {
             break;
         }
-        found.extend(search(store, search_for)?);
+        let found = search(store, search_for)?.into_iter();
+        let at_most = (text.chars().count() / 3).max(1);
+        let measured = found.map(|row| (distance(text, &row.key), row.key));
+        near.extend(measured.filter(|(distance, _)| *distance <= at_most));
     }
-    Ok(nearest(text, found))
+    Ok(near.into_iter().take(3).map(|(_, key)| key).collect())
 }
 
-/// A model's word may be misspelt, but seldom at its beginning, and seldom are all of them.
-fn looser(words: &[String]) -> impl Iterator<Item = Vec<String>> {
-    let beginning = |word: &String| {
-        let count = word.chars().count();
-        word.chars().take(if count > 4 { count.div_ceil(2) } else { count }).collect()
-    };
-    let beginnings: Vec<String> = words.iter().map(beginning).collect();
-    let is_several = words.len() > 1;
-    let without_one = move |i| {
-        let mut words: Vec<String> = beginnings.clone();
-        if is_several {
-            words.remove(i);
-        }
-        words
-    };
-    let all_begin: Vec<String> = words.iter().map(beginning).collect();
-    std::iter::once(all_begin)
-        .chain((0..if is_several { words.len().min(8) } else { 0 }).map(without_one))
+fn beginning(word: &str) -> String {
+    let count = word.chars().count();
+    word.chars().take(if count > 3 { count.div_ceil(2) } else { count }).collect()
+}
+
+fn each_left_out(words: &[String]) -> impl Iterator<Item = Vec<String>> {
+    // A name of one word has no other to be found by, and one of many is found by fewer attempts.
+    let count = if words.len() > 1 { words.len().min(6) } else { 0 };
+    (0..count).map(|i| [&words[..i], &words[i + 1..]].concat())
 }
 
 fn search(store: &Store, words: Vec<String>) -> Result<Vec<CardRow>, StoreError> {
@@ -84,25 +83,54 @@ fn search(store: &Store, words: Vec<String>) -> Result<Vec<CardRow>, StoreError>
     let query = CardQuery {
         kind: Kind::model().to_string(),
         search: words,
-        limit: Some(200),
+        limit: Some(1000),
         without_bodies: true,
         ..CardQuery::default()
     };
     Ok(store.cards(&query)?.rows)
 }
 
-/// Orders rows by how nearly they are written as a text: as a whole, or without provider, or the
-/// last part of the id.
-fn nearest(text: &str, rows: Vec<CardRow>) -> Vec<String> {
-    let text = text.to_lowercase();
-    let distance = |key: &str| {
-        let key = key.to_lowercase();
-        let id = key.split_once(':').map_or(key.as_str(), |(_, id)| id);
-        let last = id.rsplit('/').next().unwrap_or(id);
-        [key.as_str(), id, last].into_iter().map(|name| near::distance(&text, name)).min()
+/// Returns how far a text is from a key, from its id, from the last part of this, or from the words
+/// of the key that are nearest to its own: the least of these.
+fn distance(text: &str, key: &str) -> usize {
+    let (text, key) = (text.to_lowercase(), key.to_lowercase());
+    let id = key.split_once(':').map_or(key.as_str(), |(_, id)| id);
+    let last = id.rsplit('/').next().unwrap_or(id);
+    let of_key: Vec<String> = search_words(&key).collect();
+    let to_nearest = |word: String| {
+        of_key.iter().map(|other| near::distance(&word, other)).min().unwrap_or(word.len())
     };
-    let mut keys: Vec<_> = rows.into_iter().map(|row| (distance(&row.key), row.key)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys.into_iter().take(3).map(|(_, key)| key).collect()
+    let by_words = search_words(&text).map(to_nearest).sum();
+    let whole = [key.as_str(), id, last].map(|name| near::distance(&text, name));
+    whole.into_iter().fold(by_words, usize::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_followed_and_go_in_no_circle() {
+        let aliases = [("fast", "small"), ("small", "p:m"), ("x", "y"), ("y", "x"), ("z", "z")];
+        let aliases = aliases.map(|(from, to)| (from.to_owned(), to.to_owned())).into();
+        for (name, target) in
+            [("fast", "p:m"), ("small", "p:m"), ("p:m", "p:m"), ("x", "y"), ("z", "z")]
+        {
+            assert_eq!(follow(&aliases, name), target, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_near_what_it_is_nearly() {
+        for (text, key, count) in [
+            ("openai:gpt4o", "openai:gpt-4o", 1),
+            ("gpt4o", "openai:gpt-4o", 1),
+            ("sonet", "anthropic:claude-sonnet-4.5", 1),
+            ("Claude Sonnet", "anthropic:claude-sonnet-4.5", 0),
+            ("qwen3-8b", "openrouter:qwen/qwen3-8B:free", 0),
+            ("abc", "x:y", 3),
+        ] {
+            assert_eq!(distance(text, key), count, "{text} {key}");
+        }
+    }
 }
