@@ -7,7 +7,8 @@ use callsheet_types::{Preset, plan::Status};
 use serde_json::{Value, json};
 
 fn preset(model: &str, parameters: Value) -> Preset {
-    serde_json::from_value(json!({"model": model, "parameters": parameters})).unwrap()
+    let Value::Object(parameters) = parameters else { panic!("{parameters} has no names") };
+    Preset { model: model.to_owned(), parameters }
 }
 
 #[test]
@@ -94,13 +95,13 @@ fn what_does_not_fit_the_model_is_said() {
         "p:m",
         json!({"temperature": 1, "seed": 1.0, "top_k": 3, "min_p": 0.1, "max_tokens": 4096, "house_special": 1}),
     );
-    assert_eq!(told(&fits, &[known.clone()]), [""; 0]);
+    assert_eq!(told(&fits, std::slice::from_ref(&known)), [""; 0]);
     let unfit = preset(
         "p:m",
         json!({"temperature": 1.5, "top_p": 0.5, "seed": 2, "max_tokens": 5000, "temprature": 1, "zzz": 1}),
     );
     assert_eq!(
-        told(&unfit, &[known.clone()]),
+        told(&unfit, std::slice::from_ref(&known)),
         [
             "no parameter is known as temprature; did you mean temperature?",
             "no parameter is known as zzz",

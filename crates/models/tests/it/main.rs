@@ -1,5 +1,7 @@
 //! What the crate promises, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which the lint does not see")]
+
 mod cards_diff;
 mod cards_presets;
 mod merge;

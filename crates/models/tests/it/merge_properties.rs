@@ -24,9 +24,12 @@ fn field() -> impl Strategy<Value = (String, Value)> {
         (1..9_u8).prop_map(|n| n.to_string())
     ];
     let price = (prop_oneof![Just("prompt"), Just("completion")], amount, any::<bool>()).prop_map(
-        |(what, amount, batch)| match batch {
-            true => json!({"what": what, "per": "mtok", "amount": amount, "batch": true}),
-            false => json!({"what": what, "per": "mtok", "amount": amount}),
+        |(what, amount, batch)| {
+            let mut price = json!({"what": what, "per": "mtok", "amount": amount});
+            if batch {
+                price["batch"] = json!(true);
+            }
+            price
         },
     );
     prop_oneof![
@@ -48,7 +51,7 @@ fn body(fields: &[(String, Value)]) -> Value {
     for (field, value) in fields {
         match field.split_once('.') {
             Some((outer, inner)) => {
-                body.entry(outer).or_insert_with(|| json!({}))[inner] = value.clone()
+                body.entry(outer).or_insert_with(|| json!({}))[inner] = value.clone();
             }
             None => drop(body.insert(field.clone(), value.clone())),
         }

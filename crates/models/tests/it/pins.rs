@@ -31,6 +31,7 @@ fn pinned(assignments: &[&str]) -> Result<PinSheet, FieldError> {
 
 /// Checks that a pin is taken, and that the card says what it says.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "it reads better where it is called")]
 fn check(assignment: &str, expected: Value) {
     let (field, _) = assignment.split_once('=').unwrap();
     let sheet = pinned(&[assignment]).unwrap();
