@@ -1,16 +1,100 @@
-use callsheet_types::plan::Refused;
+use callsheet_types::{EntryId, plan::Refused};
+use std::{error::Error, io, path::PathBuf, sync::Arc};
 
-/// A store that cannot do what it is asked.
+/// A store that cannot do what it is asked. `place` is the file, or the server without a password.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Being written.
-    #[error("{0}")]
-    Todo(String),
-    /// Changes after the cursor were purged.
-    #[error("changes before {oldest} are no longer kept")]
+    /// A newer program made the database; an older one would not understand it.
+    #[error("{place} has schema {found}, and this program knows none after {known}")]
+    NewerSchema {
+        /// Where.
+        place: Arc<str>,
+        /// The schema that is there.
+        found: u64,
+        /// The newest that is known here.
+        known: u64,
+    },
+    /// Somebody else writes, for longer than one can wait. It may be tried again.
+    #[error("{place} is being written by somebody else")]
+    Busy {
+        /// Where.
+        place: Arc<str>,
+    },
+    /// The server does not answer, the file cannot be opened, or the connection broke.
+    #[error("{place} cannot be reached")]
+    Unreachable {
+        /// Where.
+        place: Arc<str>,
+        /// Why not.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// What is there is not what was written.
+    #[error("{place} is damaged: {what}")]
+    Damaged {
+        /// Where.
+        place: Arc<str>,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An import needs a store in which nothing was ever published.
+    #[error("{place} is not empty")]
+    NotEmpty {
+        /// Where.
+        place: Arc<str>,
+    },
+    /// An export that cannot be imported.
+    #[error("line {line} of the export cannot be used: {what}")]
+    BadExport {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Changes after the cursor were purged, or the cursor is of another store.
+    #[error("that place in the feed is no longer kept; the oldest to ask from is {oldest}")]
     Expired {
         /// The oldest cursor that can be asked for.
         oldest: u64,
+    },
+    /// The mark of a page that this store did not give, or not for this order.
+    #[error("{mark:?} is no page of this list")]
+    BadPage {
+        /// What was given.
+        mark: String,
+    },
+    /// A key that the databases cannot hold.
+    #[error("the key of {id:?} cannot be stored: expected 1 to 1024 bytes without NUL")]
+    BadKey {
+        /// Whose key.
+        id: EntryId,
+    },
+    /// Something that has no form in JSON.
+    #[error("it cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// A file that is to be written is there already.
+    #[error("{} exists already", .0.display())]
+    AlreadyExists(PathBuf),
+    /// A file cannot be read or written.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// An export cannot be read or written.
+    #[error("the export cannot be read or written")]
+    Transfer(#[source] io::Error),
+    /// The database refuses a statement.
+    #[error("{place} refuses")]
+    Database {
+        /// Where.
+        place: Arc<str>,
+        /// What it says.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -21,7 +105,7 @@ pub enum PublishError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A head moved since the plan was made.
-    #[error("the plan is stale")]
+    #[error("somebody else changed the same meanwhile")]
     Stale,
     /// The database failed.
     #[error(transparent)]

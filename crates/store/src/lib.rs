@@ -5,84 +5,126 @@
 //! means; who wants a list of something gives a [`Project`] that makes rows of bodies. Start with
 //! [`Store::publish`], which is plan and apply until it holds.
 
+mod backup;
 mod card;
+mod db;
 mod error;
 mod feed;
+mod follow;
+mod heads;
+mod list;
+mod rows;
 mod stored;
 mod url;
+mod wait;
+mod write;
 
 pub use card::{CardPage, CardQuery, CardRow, CardSort, Project};
 pub use error::{PublishError, StoreError};
 pub use feed::{Changes, Cursor, FeedChange};
 pub use stored::{Applied, Intent, Source, Stored, StoredRevision};
-pub use url::{StoreUrl, StoreUrlError};
+pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use callsheet_types::{
     EntryId, Kind, Plan, Snapshot,
-    plan::{Current, PlanPolicy},
+    plan::{Current, PlanPolicy, plan},
 };
+use db::Pool;
 use jiff::Timestamp;
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
+use write::Counter;
+
+/// How often a snapshot is planned anew because somebody else wrote meanwhile.
+const ATTEMPTS: u32 = 100;
 
 /// An open database. Cloning shares it.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    shared: Arc<Shared>,
+}
 
-#[allow(
-    missing_docs,
-    unused_variables,
-    unused_imports,
-    clippy::unused_self,
-    clippy::missing_const_for_fn,
-    clippy::unimplemented,
-    clippy::needless_pass_by_value,
-    reason = "being written"
-)]
+struct Shared {
+    pool: Pool,
+    waiting: wait::Waiting,
+}
+
 impl Store {
     /// Opens a database and brings its schema up to date; one of SQLite is made if need be.
     pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
-        unimplemented!()
+        let shared = Shared { pool: Pool::open(url)?, waiting: wait::Waiting::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
+
+    /// Returns where it is.
     pub fn url(&self) -> &StoreUrl {
-        unimplemented!()
+        self.shared.pool.url()
     }
 
-    // Reading entries.
-    /// What a plan for this source looks at.
+    fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    /// Returns what a plan for the source of a snapshot looks at.
     pub fn current(&self, snapshot: &Snapshot) -> Result<Current, StoreError> {
-        unimplemented!()
-    }
-    /// All heads of an id, whoever publishes it, withdrawn and removed ones among them.
-    pub fn entry(&self, id: &EntryId) -> Result<Vec<Stored>, StoreError> {
-        unimplemented!()
-    }
-    /// All heads of several ids, in the order of ids and sources.
-    pub fn entries_of(&self, ids: &[EntryId]) -> Result<Vec<Stored>, StoreError> {
-        unimplemented!()
-    }
-    /// All heads of a kind, in the order of key and source.
-    pub fn entries(&self, kind: &Kind) -> Result<Vec<Stored>, StoreError> {
-        unimplemented!()
-    }
-    /// All kept revisions of an id, newest first.
-    pub fn history(&self, id: &EntryId) -> Result<Vec<StoredRevision>, StoreError> {
-        unimplemented!()
-    }
-    /// Every source that ever published, with its last sync.
-    pub fn sources(&self) -> Result<Vec<Source>, StoreError> {
-        unimplemented!()
+        self.pool().read(|connection| heads::current(connection, snapshot))
     }
 
-    // Writing.
-    /// One transaction; `PublishError::Stale` if a head moved meanwhile.
+    /// Returns all heads of an id, whoever publishes it, withdrawn and removed ones among them.
+    pub fn entry(&self, id: &EntryId) -> Result<Vec<Stored>, StoreError> {
+        self.entries_of(std::slice::from_ref(id))
+    }
+
+    /// Returns all heads of several ids, in the order of ids and sources.
+    pub fn entries_of(&self, ids: &[EntryId]) -> Result<Vec<Stored>, StoreError> {
+        let known = self.pool().read(|connection| heads::known_of(connection, ids))?;
+        Ok(known.into_iter().map(|known| known.stored).collect())
+    }
+
+    /// Returns all heads of a kind, in the order of key and source.
+    pub fn entries(&self, kind: &Kind) -> Result<Vec<Stored>, StoreError> {
+        self.pool().with(|connection| {
+            let mut found = Vec::new();
+            heads::each_of_kind(connection, kind, |known| {
+                found.push(known.stored);
+                Ok(())
+            })?;
+            Ok(found)
+        })
+    }
+
+    /// Returns all kept revisions of an id, newest first.
+    pub fn history(&self, id: &EntryId) -> Result<Vec<StoredRevision>, StoreError> {
+        self.pool().with(|connection| heads::history(connection, id))
+    }
+
+    /// Returns every source that ever published, with its last sync.
+    pub fn sources(&self) -> Result<Vec<Source>, StoreError> {
+        self.pool().with(heads::sources)
+    }
+
+    /// Does what a plan says in one transaction; [`PublishError::Stale`], with nothing written, if
+    /// a head moved since the plan was made.
+    ///
+    /// A plan without changes writes at most the row of its source.
     pub fn apply(
         &self,
         plan: &Plan,
         intent: &Intent,
         project: &dyn Project,
     ) -> Result<Applied, PublishError> {
-        unimplemented!()
+        let cursor = if intent.dry_run {
+            self.cursor()?
+        } else {
+            let write = |transaction: &mut db::Transaction<'_>| {
+                write::apply(transaction, plan, intent, project)
+            };
+            let cursor = self.pool().write(write)?;
+            self.shared.waiting.wake();
+            cursor
+        };
+        Ok(Applied { plan: plan.clone(), cursor })
     }
+
     /// Plans and applies, again if a head moved meanwhile. A dry run only plans.
     pub fn publish(
         &self,
@@ -91,53 +133,81 @@ impl Store {
         intent: &Intent,
         project: &dyn Project,
     ) -> Result<Applied, PublishError> {
-        unimplemented!()
-    }
-    /// Makes all rows anew.
-    pub fn rebuild(&self, project: &dyn Project) -> Result<usize, StoreError> {
-        unimplemented!()
+        let mut attempt = 0;
+        loop {
+            let current = self.current(snapshot)?;
+            let plan = plan(&current, snapshot, policy)?;
+            drop(current);
+            attempt += 1;
+            match self.apply(&plan, intent, project) {
+                Err(PublishError::Stale | PublishError::Store(StoreError::Busy { .. }))
+                    if attempt < ATTEMPTS =>
+                {
+                    // Two who meet each time would meet again if both came back at once.
+                    let at_most = u64::from(attempt.min(10)) * 5;
+                    std::thread::sleep(Duration::from_millis(fastrand::u64(0..=at_most)));
+                }
+                done => return done,
+            }
+        }
     }
 
-    // The feed.
-    /// The newest cursor; 0 before the first change.
+    /// Makes all rows anew, and returns how many there are.
+    pub fn rebuild(&self, project: &dyn Project) -> Result<usize, StoreError> {
+        self.pool().write(|transaction| {
+            let mut counter = Counter::lock(transaction)?;
+            let count = rows::rebuild(transaction, project, &mut counter)?;
+            counter.write(transaction)?;
+            Ok(count)
+        })
+    }
+
+    /// Returns the newest cursor; 0 before the first change.
     pub fn cursor(&self) -> Result<Cursor, StoreError> {
-        unimplemented!()
+        self.pool().with(|connection| Counter::read(connection).map(|counter| counter.cursor))
     }
-    /// The cursor before the first change at or after a moment.
+
+    /// Returns the cursor before the first change at or after a moment.
     pub fn cursor_at(&self, moment: Timestamp) -> Result<Cursor, StoreError> {
-        unimplemented!()
+        self.pool().read(|connection| follow::cursor_at(connection, moment))
     }
-    /// Changes after a cursor, oldest first. `StoreError::Expired` where some of them were purged.
+
+    /// Returns changes after a cursor, oldest first. [`StoreError::Expired`] where some of them were
+    /// purged, or where the cursor is not of this store.
     pub fn changes(
         &self,
         since: Cursor,
         kind: Option<&Kind>,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        unimplemented!()
+        self.pool().read(|connection| follow::changes(connection, since, kind, limit))
     }
+
     /// Blocks until something was written after `since` (by anybody), or the time is over; returns
     /// the newest cursor.
     pub fn wait(&self, since: Cursor, at_most: Duration) -> Result<Cursor, StoreError> {
-        unimplemented!()
+        self.shared.waiting.wait(self.pool(), since, at_most)
     }
 
-    // Cards.
+    /// Returns the rows that match, a page at a time.
     pub fn cards(&self, query: &CardQuery) -> Result<CardPage, StoreError> {
-        unimplemented!()
-    }
-    /// The rows of these ids that exist.
-    pub fn cards_of(&self, ids: &[EntryId]) -> Result<Vec<CardRow>, StoreError> {
-        unimplemented!()
-    }
-    /// The ids (kind `model`) that have this canonical id, or whose key after the first colon is this text.
-    pub fn cards_named(&self, name: &str) -> Result<Vec<CardRow>, StoreError> {
-        unimplemented!()
+        self.pool().read(|connection| list::cards(connection, query))
     }
 
-    // Maintenance.
-    /// Copies the database to a new file, while others read and write.
+    /// Returns the rows of these ids that exist, in the order of kind and key.
+    pub fn cards_of(&self, ids: &[EntryId]) -> Result<Vec<CardRow>, StoreError> {
+        self.pool().read(|connection| list::cards_of(connection, ids))
+    }
+
+    /// Returns the rows of kind `model` that have this canonical id, or whose key after the first
+    /// colon is this text.
+    pub fn cards_named(&self, name: &str) -> Result<Vec<CardRow>, StoreError> {
+        self.pool().with(|connection| list::cards_named(connection, name))
+    }
+
+    /// Copies the database to a new file, while others read and write. That of SQLite is a database
+    /// that can be opened; that of PostgreSQL is an export.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        unimplemented!()
+        backup::backup(self, to)
     }
 }

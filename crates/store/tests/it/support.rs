@@ -1,0 +1,115 @@
+//! What the tests share: the databases, a simple projector, and short ways to publish.
+
+use callsheet_store::{CardRow, Intent, Project, PublishError, Store, StoreUrl, Stored};
+use callsheet_types::{
+    Body, Entry, EntryId, Kind, Plan, Snapshot, SourceName,
+    plan::{Extent, PlanPolicy, Status},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A database that goes when it is dropped.
+pub(crate) struct Database {
+    pub(crate) url: StoreUrl,
+    pub(crate) name: &'static str,
+    _folder: Option<TempDir>,
+}
+
+pub(crate) fn sqlite() -> Database {
+    let folder = tempfile::tempdir().unwrap();
+    let url = StoreUrl::Sqlite(folder.path().join("catalog.db"));
+    Database { url, name: "SQLite", _folder: Some(folder) }
+}
+
+/// Runs one body on each database that this machine has.
+pub(crate) fn on_both(test: impl Fn(&Database)) {
+    test(&sqlite());
+}
+
+impl Database {
+    pub(crate) fn open(&self) -> Store {
+        Store::open(&self.url).unwrap()
+    }
+}
+
+/// Makes a row of the active head with the most to say; bodies are `{"name", "context", …}`.
+pub(crate) struct Rows;
+
+impl Project for Rows {
+    fn covers(&self, id: &EntryId) -> bool {
+        id.kind == Kind::model()
+    }
+
+    fn row(&self, id: &EntryId, heads: &[Stored]) -> Option<CardRow> {
+        let best = heads.iter().max_by_key(|head| {
+            (head.status == Status::Active, head.source.layer(), head.source.clone())
+        })?;
+        let body: Value = best.body.read().ok()?;
+        if body["hidden"] == json!(true) {
+            return None;
+        }
+        let texts = |name: &str| {
+            let list = body[name].as_array().map(Vec::as_slice).unwrap_or_default();
+            list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let name = body["name"].as_str().unwrap_or_default().to_owned();
+        Some(CardRow {
+            provider: id.key.split(':').next().unwrap_or_default().to_owned(),
+            canonical: body["canonical"].as_str().map(str::to_owned),
+            status: best.status.as_str().to_owned(),
+            context_window: body["context"].as_u64(),
+            prompt_nano_usd: body["price"].as_i64(),
+            capabilities: texts("capabilities"),
+            modalities: texts("modalities"),
+            released: body["released"].as_str().map(str::to_owned),
+            words: format!("{name} {}", id.key.replace([':', '/', '-'], " ")).to_lowercase(),
+            body: json!({"key": &*id.key, "heads": heads.len(), "facts": body}).to_string(),
+            updated_at: heads.iter().map(|head| head.changed_at).max().unwrap_or_default(),
+            name,
+            ..CardRow::default()
+        })
+    }
+}
+
+pub(crate) fn source(name: &str) -> SourceName {
+    SourceName::parse(name).unwrap()
+}
+
+pub(crate) fn model(key: &str) -> EntryId {
+    EntryId::new(Kind::model(), key)
+}
+
+pub(crate) fn entry(key: &str, body: &Value) -> Entry {
+    Entry::tracking(Kind::model(), key, Body::new(body))
+}
+
+/// All that a source has to say of models.
+pub(crate) fn whole(name: &str, entries: impl IntoIterator<Item = Entry>) -> Snapshot {
+    Snapshot {
+        source: source(name),
+        revision: Some("r1".to_owned()),
+        observed_at: None,
+        extent: Extent::Whole(vec![Kind::model()]),
+        entries: entries.into_iter().collect(),
+        problems: Vec::new(),
+    }
+}
+
+/// Some entries, and nothing of the others.
+pub(crate) fn part(
+    name: &str,
+    entries: impl IntoIterator<Item = Entry>,
+    removed: impl IntoIterator<Item = EntryId>,
+) -> Snapshot {
+    let extent = Extent::Part { removed: removed.into_iter().collect() };
+    Snapshot { extent, revision: None, ..whole(name, entries) }
+}
+
+pub(crate) fn publish(store: &Store, snapshot: &Snapshot) -> Plan {
+    try_publish(store, snapshot).unwrap()
+}
+
+pub(crate) fn try_publish(store: &Store, snapshot: &Snapshot) -> Result<Plan, PublishError> {
+    let done = store.publish(snapshot, PlanPolicy::default(), &Intent::now("test"), &Rows);
+    done.map(|applied| applied.plan)
+}
