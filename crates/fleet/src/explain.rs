@@ -2,7 +2,7 @@
 
 use crate::clock::nanos;
 use crate::index::Snapshot;
-use crate::needs::{Needs, Unmet};
+use crate::needs::{Needs, SaidBy, Unmet};
 use crate::pick::{Otherwise, Refusal, otherwise};
 use crate::policy::Strategy;
 use crate::registry::{Backend, BackendStatus};
@@ -96,11 +96,23 @@ pub enum Reason {
         for_ms: u64,
     },
     /// It cannot call tools.
-    LacksTools,
+    LacksTools {
+        /// Who says so.
+        #[serde(default, skip_serializing_if = "SaidBy::is_backend")]
+        by: SaidBy,
+    },
     /// It cannot see.
-    LacksVision,
+    LacksVision {
+        /// Who says so.
+        #[serde(default, skip_serializing_if = "SaidBy::is_backend")]
+        by: SaidBy,
+    },
     /// It cannot be held to JSON.
-    LacksJsonMode,
+    LacksJsonMode {
+        /// Who says so.
+        #[serde(default, skip_serializing_if = "SaidBy::is_backend")]
+        by: SaidBy,
+    },
     /// It does not say whether it can call tools, and that is not enough here.
     UnknownTools,
     /// It does not say whether it can see, and that is not enough here.
@@ -112,6 +124,14 @@ pub enum Reason {
     /// Its context is too short.
     ContextTooShort {
         /// How long it is, in tokens.
+        has: u32,
+        /// Who says so.
+        #[serde(default, skip_serializing_if = "SaidBy::is_backend")]
+        by: SaidBy,
+    },
+    /// Its context is too short however it is served, by its card.
+    ContextAtMost {
+        /// How long it can be, in tokens.
         has: u32,
     },
     /// It has as many requests as it takes.
@@ -148,41 +168,53 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let said_by = |text: &'static str, by: &SaidBy| match by {
+            SaidBy::Backend => (text, ""),
+            SaidBy::Card => (text, BY_ITS_CARD),
+        };
+        let (text, by) = match self {
+            Self::LacksTools { by } => said_by("cannot call tools", by),
+            Self::LacksVision { by } => said_by("takes no images", by),
+            Self::LacksJsonMode { by } => said_by("has no JSON mode", by),
+            Self::ContextTooShort { has, by } => {
+                write!(f, "has a context of {has} tokens only")?;
+                said_by("", by)
+            }
+            Self::ContextAtMost { has } => {
+                return write!(f, "has a context of at most {has} tokens{BY_ITS_CARD}");
+            }
             Self::Unhealthy { error: Some(error) } => return write!(f, "is unhealthy: {error}"),
-            Self::Ejected { for_ms: 0 } => "is ejected, and its trial is under way",
+            Self::Ejected { for_ms: 0 } => ("is ejected, and its trial is under way", ""),
             Self::Ejected { for_ms } => {
                 let left = Duration::from_millis(*for_ms);
                 return write!(f, "is ejected after failures, for another {left:.1?}");
             }
-            Self::ContextTooShort { has } => {
-                return write!(f, "has a context of {has} tokens only");
-            }
             Self::AtCapacity { max_concurrent } => {
                 return write!(f, "has its {max_concurrent} requests at once");
             }
-            Self::NotOffered => "does not offer the model",
-            Self::OtherBackendAsked => "was not the backend asked for",
-            Self::Unhealthy { error: None } => "is unhealthy",
-            Self::Unknown => "has not been probed yet",
-            Self::Draining => "is draining",
-            Self::LacksTools => "cannot call tools",
-            Self::LacksVision => "takes no images",
-            Self::LacksJsonMode => "has no JSON mode",
-            Self::UnknownTools => "does not say whether it can call tools",
-            Self::UnknownVision => "does not say whether it takes images",
-            Self::UnknownJsonMode => "does not say whether it has a JSON mode",
-            Self::UnknownContext => "does not say how long its context is",
-            Self::AlreadyTried => "was tried already",
-            Self::LowerTier => "is less preferred by zone or priority",
-            Self::NoWeight => "has weight 0",
-            Self::CostsMore => "costs more",
-            Self::NotItsTurn => "comes later in the round",
-            Self::SmallerShare => "has no larger share",
-            Self::TrialGoesFirst => "yields to a backend on trial",
-        })
+            Self::NotOffered => ("does not offer the model", ""),
+            Self::OtherBackendAsked => ("was not the backend asked for", ""),
+            Self::Unhealthy { error: None } => ("is unhealthy", ""),
+            Self::Unknown => ("has not been probed yet", ""),
+            Self::Draining => ("is draining", ""),
+            Self::UnknownTools => ("does not say whether it can call tools", ""),
+            Self::UnknownVision => ("does not say whether it takes images", ""),
+            Self::UnknownJsonMode => ("does not say whether it has a JSON mode", ""),
+            Self::UnknownContext => ("does not say how long its context is", ""),
+            Self::AlreadyTried => ("was tried already", ""),
+            Self::LowerTier => ("is less preferred by zone or priority", ""),
+            Self::NoWeight => ("has weight 0", ""),
+            Self::CostsMore => ("costs more", ""),
+            Self::NotItsTurn => ("comes later in the round", ""),
+            Self::SmallerShare => ("has no larger share", ""),
+            Self::TrialGoesFirst => ("yields to a backend on trial", ""),
+        };
+        f.write_str(text)?;
+        f.write_str(by)
     }
 }
+
+const BY_ITS_CARD: &str = ", by its card";
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -327,14 +359,15 @@ fn reason(sight: &Sight<'_>, index: usize, obstacle: Obstacle) -> Reason {
             Reason::Ejected { for_ms: until.saturating_sub(sight.now).div_ceil(1_000_000) }
         }
         Obstacle::Unmet(unmet) => match unmet {
-            Unmet::LacksTools => Reason::LacksTools,
-            Unmet::LacksVision => Reason::LacksVision,
-            Unmet::LacksJsonMode => Reason::LacksJsonMode,
+            Unmet::LacksTools(by) => Reason::LacksTools { by },
+            Unmet::LacksVision(by) => Reason::LacksVision { by },
+            Unmet::LacksJsonMode(by) => Reason::LacksJsonMode { by },
             Unmet::UnknownTools => Reason::UnknownTools,
             Unmet::UnknownVision => Reason::UnknownVision,
             Unmet::UnknownJsonMode => Reason::UnknownJsonMode,
             Unmet::UnknownContext => Reason::UnknownContext,
-            Unmet::ContextTooShort { has } => Reason::ContextTooShort { has },
+            Unmet::ContextTooShort { has, by } => Reason::ContextTooShort { has, by },
+            Unmet::ContextAtMost { has } => Reason::ContextAtMost { has },
         },
         Obstacle::Tried => Reason::AlreadyTried,
         Obstacle::AtCapacity => Reason::AtCapacity {

@@ -1,8 +1,9 @@
 //! Small fleets for tests.
 
 use crate::registry::{Backend, BackendStatus, BackendType, DiscoverySource, Model, Registry};
-use crate::{InFlight, Needs, Policy, Route, Strategy};
+use crate::{Directory, InFlight, Known, Needs, Policy, Route, Strategy};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) fn models(ids: &[&str]) -> Vec<Model> {
@@ -50,4 +51,19 @@ pub(crate) fn pick(registry: &Registry) -> InFlight {
 
 pub(crate) fn pending(registry: &Registry) -> u32 {
     registry.get_all_backends().iter().map(|backend| backend.pending_requests()).sum()
+}
+
+/// A directory that knows what a function says of a model at a backend.
+pub(crate) struct Cards<F>(F);
+
+impl<F: Fn(&str, &str) -> Known + Send + Sync> Directory for Cards<F> {
+    fn known(&self, backend: &str, _kind: BackendType, model_id: &str) -> Known {
+        (self.0)(backend, model_id)
+    }
+}
+
+pub(crate) fn cards(
+    known: impl Fn(&str, &str) -> Known + Send + Sync + 'static,
+) -> Arc<dyn Directory> {
+    Arc::new(Cards(known))
 }

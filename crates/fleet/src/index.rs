@@ -3,6 +3,7 @@
 //! Readers take the current picture through an atomic pointer and are never disturbed. A change
 //! makes a new picture that shares every part that the change did not touch.
 
+use crate::directory::{Asked, Cards, Known, Offered};
 use crate::needs::Offer;
 use crate::policy::{Policy, Strategy};
 use crate::registry::Backend;
@@ -25,6 +26,7 @@ pub(crate) struct Snapshot {
     /// Sorted by id.
     pub(crate) all: Arc<[Arc<Backend>]>,
     pub(crate) model_count: usize,
+    pub(crate) cards: Cards,
     shards: Box<[Arc<Shard>]>,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) model: Arc<str>,
     pub(crate) backends: Arc<[Arc<Backend>]>,
     pub(crate) offers: Box<[Offer]>,
+    /// What no decision reads.
+    known: Box<[Option<Arc<Known>>]>,
     /// Where each tier ends.
     tier_ends: Box<[usize]>,
     /// The sums of the weights up to each backend; only under the strategy that reads them.
@@ -42,12 +46,12 @@ pub(crate) struct Entry {
 }
 
 /// For each model that changes: the backends concerned, with their offer from now on, if any.
-pub(crate) type Changes<'a> = HashMap<&'a str, Vec<(Arc<Backend>, Option<Offer>)>>;
+pub(crate) type Changes<'a> = HashMap<&'a str, Vec<(Arc<Backend>, Option<Offered>)>>;
 
 impl Snapshot {
     pub(crate) fn empty(policy: Arc<Policy>) -> Self {
         let shards = (0..SHARDS).map(|_| Arc::default()).collect();
-        Self { policy, all: Arc::from([]), model_count: 0, shards }
+        Self { policy, all: Arc::from([]), model_count: 0, cards: Cards::default(), shards }
     }
 
     pub(crate) fn backend(&self, id: &str) -> Option<&Arc<Backend>> {
@@ -62,6 +66,13 @@ impl Snapshot {
 
     pub(crate) fn entry(&self, model: &str) -> Option<&Arc<Entry>> {
         self.shards[shard_of(model)].get(model)
+    }
+
+    /// Returns what a backend offers a model as.
+    pub(crate) fn offered(&self, model: &str, backend: &str) -> Option<Offered> {
+        let entry = self.entry(model)?;
+        let at = entry.position(backend)?;
+        Some(Offered { offer: entry.offers[at], known: entry.known[at].clone() })
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
@@ -83,7 +94,22 @@ impl Snapshot {
                 None => model_count -= usize::from(shard.remove(model).is_some()),
             }
         }
-        Self { policy: Arc::clone(&self.policy), all, model_count, shards }
+        let (policy, cards) = (Arc::clone(&self.policy), self.cards.clone());
+        Self { policy, all, model_count, cards, shards }
+    }
+
+    /// Returns the picture with another directory, and with what it knows of every model.
+    pub(crate) fn informed(&self, cards: Cards, asked: &[Asked]) -> Self {
+        let mut changes = Changes::new();
+        for Asked { backend, models, offered } in asked {
+            for (model, offered) in models.iter().zip(offered) {
+                if self.offered(&model.id, &backend.id).as_ref() != Some(offered) {
+                    let change = (Arc::clone(backend), Some(offered.clone()));
+                    changes.entry(&model.id).or_default().push(change);
+                }
+            }
+        }
+        Self { cards, ..self.with(Arc::clone(&self.all), changes) }
     }
 
     /// Returns the picture under another policy, which may order the backends anew.
@@ -99,8 +125,8 @@ impl Snapshot {
             )
         };
         let shards = self.shards.iter().map(anew).collect();
-        let (all, model_count) = (Arc::clone(&self.all), self.model_count);
-        Self { policy, all, model_count, shards }
+        let (all, cards) = (Arc::clone(&self.all), self.cards.clone());
+        Self { policy, all, model_count: self.model_count, cards, shards }
     }
 }
 
@@ -108,25 +134,28 @@ impl Entry {
     fn changed(
         old: Option<&Self>,
         model: &str,
-        changes: Vec<(Arc<Backend>, Option<Offer>)>,
+        changes: Vec<(Arc<Backend>, Option<Offered>)>,
         policy: &Policy,
     ) -> Option<Self> {
         let mut pairs = old.map(Self::pairs).unwrap_or_default();
-        if let [(backend, offer)] = changes.as_slice() {
+        if let [(backend, offered)] = changes.as_slice() {
             // The usual case, one backend, keeps the order without sorting.
             let at = pairs.binary_search_by(|(other, _)| order(policy, other, backend));
-            match (at, offer) {
-                (Ok(at), Some(offer)) => pairs[at] = (Arc::clone(backend), *offer),
+            match (at, offered) {
+                (Ok(at), Some(offered)) => pairs[at] = (Arc::clone(backend), offered.clone()),
                 (Ok(at), None) => drop(pairs.remove(at)),
-                (Err(at), Some(offer)) => pairs.insert(at, (Arc::clone(backend), *offer)),
+                (Err(at), Some(offered)) => {
+                    pairs.insert(at, (Arc::clone(backend), offered.clone()));
+                }
                 (Err(_), None) => {}
             }
         } else {
             let gone: HashSet<_> =
                 changes.iter().map(|(backend, _)| Arc::as_ptr(backend)).collect();
             pairs.retain(|(backend, _)| !gone.contains(&Arc::as_ptr(backend)));
-            pairs
-                .extend(changes.into_iter().filter_map(|(backend, offer)| Some((backend, offer?))));
+            let here =
+                changes.into_iter().filter_map(|(backend, offered)| Some((backend, offered?)));
+            pairs.extend(here);
             pairs.sort_by(|(a, _), (b, _)| order(policy, a, b));
         }
         if pairs.is_empty() {
@@ -141,7 +170,7 @@ impl Entry {
 
     fn of(
         model: &Arc<str>,
-        pairs: Vec<(Arc<Backend>, Offer)>,
+        pairs: Vec<(Arc<Backend>, Offered)>,
         cursor: Arc<CachePadded<AtomicUsize>>,
         policy: &Policy,
     ) -> Self {
@@ -163,19 +192,24 @@ impl Entry {
                 .collect(),
             _ => Box::default(),
         };
-        let (backends, offers): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let (backends, offered): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        let (offers, known): (Vec<_>, Vec<_>) =
+            offered.into_iter().map(|offered| (offered.offer, offered.known)).unzip();
         Self {
             model: Arc::clone(model),
             backends: backends.into(),
             offers: offers.into(),
+            known: known.into(),
             tier_ends: tier_ends.into(),
             weights,
             cursor,
         }
     }
 
-    fn pairs(&self) -> Vec<(Arc<Backend>, Offer)> {
-        self.backends.iter().cloned().zip(self.offers.iter().copied()).collect()
+    fn pairs(&self) -> Vec<(Arc<Backend>, Offered)> {
+        let offered = self.offers.iter().zip(&self.known);
+        let offered = offered.map(|(offer, known)| Offered { offer: *offer, known: known.clone() });
+        self.backends.iter().cloned().zip(offered).collect()
     }
 
     /// Returns the tiers, the most preferred first.
@@ -223,8 +257,9 @@ impl Snapshot {
             .entries()
             .map(|entry| {
                 let ids: Vec<_> = entry.backends.iter().map(|backend| &backend.id).collect();
-                let (offers, tiers) = (&entry.offers, &entry.tier_ends);
-                format!("{}: {ids:?} {offers:?} {tiers:?} {:?}", entry.model, entry.weights)
+                let (offers, known, tiers) = (&entry.offers, &entry.known, &entry.tier_ends);
+                let (model, weights) = (&entry.model, &entry.weights);
+                format!("{model}: {ids:?} {offers:?} {known:?} {tiers:?} {weights:?}")
             })
             .collect();
         lines.sort();
@@ -237,8 +272,8 @@ impl Snapshot {
         let all: Vec<_> = self.all.iter().map(|backend| (backend, backend.models())).collect();
         let mut changes = Changes::new();
         for (backend, models) in &all {
-            for model in models.iter() {
-                let change = (Arc::clone(backend), Some(Offer::from(model)));
+            for (model, offered) in models.iter().zip(self.cards.offered(backend, models)) {
+                let change = (Arc::clone(backend), Some(offered));
                 changes.entry(&model.id).or_default().push(change);
             }
         }

@@ -10,6 +10,7 @@
 //! no backend and allocates nothing.
 
 mod clock;
+mod directory;
 mod eject;
 mod explain;
 #[cfg(test)]
@@ -35,11 +36,12 @@ mod strategy;
 mod sync;
 
 pub use callsheet_types::{BackendType, DiscoverySource, Model};
+pub use directory::{Directory, Known};
 pub use explain::{Candidate, Explanation, Outcome, Reason, Verdict};
 pub use health::{HealthPolicy, ProbeOutcome, Streak, judge};
 pub use in_flight::InFlight;
 pub use link::Link;
-pub use needs::Needs;
+pub use needs::{Needs, SaidBy};
 pub use pick::{Refusal, Route};
 pub use policy::{Policy, Strategy, UnknownCapabilities};
 pub use prober::Prober;

@@ -1,8 +1,10 @@
 //! What a request needs of a model, and what an offer of it can do.
 
+use crate::directory::{Known, either};
 use crate::policy::UnknownCapabilities;
 use crate::registry::Backend;
 use callsheet_types::Model;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What a request needs of whoever serves it.
@@ -69,40 +71,59 @@ impl From<&Needs<'_>> for OwnedNeeds {
     }
 }
 
-/// What is known of a model at one backend, as far as a decision looks at it.
+/// What is known of a model at one backend, as far as a decision looks at it. Small, since many of
+/// them lie side by side.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Offer {
-    context_length: Option<u32>,
-    tools: Option<bool>,
-    vision: Option<bool>,
-    json_mode: Option<bool>,
+    context: Context,
+    tools: Option<(bool, SaidBy)>,
+    vision: Option<(bool, SaidBy)>,
+    json_mode: Option<(bool, SaidBy)>,
 }
 
-impl From<&Model> for Offer {
-    fn from(model: &Model) -> Self {
-        Self {
-            context_length: model.context_length,
-            tools: model.supports_tools,
-            vision: model.supports_vision,
-            json_mode: model.supports_json_mode,
-        }
+/// Whose word a fact is.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SaidBy {
+    /// The backend's own, or that of whoever declared its models.
+    #[default]
+    Backend,
+    /// That of a [`crate::Directory`].
+    Card,
+}
+
+impl SaidBy {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+    pub(crate) fn is_backend(&self) -> bool {
+        *self == Self::Backend
     }
 }
 
-/// The first need that an offer does not meet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Unmet {
-    LacksTools,
-    LacksVision,
-    LacksJsonMode,
-    UnknownTools,
-    UnknownVision,
-    UnknownJsonMode,
-    UnknownContext,
-    ContextTooShort { has: u32 },
+enum Context {
+    Unknown,
+    Of(u32, SaidBy),
+    /// By its card it is not longer, and may be shorter.
+    AtMost(u32),
 }
 
 impl Offer {
+    /// The backend's own word goes first.
+    pub(crate) fn new(own: &Model, card: &Known) -> Self {
+        let context = match (either(own.context_length, card.context_length), card.longest_context)
+        {
+            (Some((length, by)), _) => Context::Of(length, by),
+            (None, Some(longest)) => Context::AtMost(longest),
+            (None, None) => Context::Unknown,
+        };
+        Self {
+            context,
+            tools: either(own.supports_tools, card.supports_tools),
+            vision: either(own.supports_vision, card.supports_vision),
+            json_mode: either(own.supports_json_mode, card.supports_json_mode),
+        }
+    }
+
     /// Returns the first need that the offer does not meet, or `None` if it meets all.
     pub(crate) fn unmet(&self, needs: &Needs<'_>, unknown: UnknownCapabilities) -> Option<Unmet> {
         if !needs.any() {
@@ -110,21 +131,41 @@ impl Offer {
             return None;
         }
         let strict = unknown == UnknownCapabilities::Refuse;
-        let lacks = |needed: bool, has: Option<bool>, lacks, unknown| match has {
-            _ if !needed => None,
-            Some(true) => None,
-            Some(false) => Some(lacks),
-            None => strict.then_some(unknown),
-        };
+        let lacks =
+            |needed: bool, has: Option<(bool, SaidBy)>, lacks: fn(SaidBy) -> Unmet, unknown| {
+                match has {
+                    _ if !needed => None,
+                    Some((true, _)) => None,
+                    Some((false, by)) => Some(lacks(by)),
+                    None => strict.then_some(unknown),
+                }
+            };
         lacks(needs.tools, self.tools, Unmet::LacksTools, Unmet::UnknownTools)
             .or_else(|| lacks(needs.vision, self.vision, Unmet::LacksVision, Unmet::UnknownVision))
             .or_else(|| {
                 let (lack, unknown) = (Unmet::LacksJsonMode, Unmet::UnknownJsonMode);
                 lacks(needs.json_mode, self.json_mode, lack, unknown)
             })
-            .or_else(|| match (needs.min_context?, self.context_length) {
-                (least, Some(has)) => (has < least).then_some(Unmet::ContextTooShort { has }),
-                (_, None) => strict.then_some(Unmet::UnknownContext),
+            .or_else(|| match (needs.min_context?, self.context) {
+                (least, Context::Of(has, by)) => {
+                    (has < least).then_some(Unmet::ContextTooShort { has, by })
+                }
+                (least, Context::AtMost(has)) if has < least => Some(Unmet::ContextAtMost { has }),
+                _ => strict.then_some(Unmet::UnknownContext),
             })
     }
+}
+
+/// The first need that an offer does not meet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Unmet {
+    LacksTools(SaidBy),
+    LacksVision(SaidBy),
+    LacksJsonMode(SaidBy),
+    UnknownTools,
+    UnknownVision,
+    UnknownJsonMode,
+    UnknownContext,
+    ContextTooShort { has: u32, by: SaidBy },
+    ContextAtMost { has: u32 },
 }

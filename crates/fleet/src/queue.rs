@@ -4,12 +4,12 @@
 //! between: nobody who comes later can take it first.
 
 use crate::in_flight::InFlight;
+use crate::index::{Entry, Snapshot};
 use crate::needs::{Needs, OwnedNeeds};
 use crate::pick::{Route, pick};
 use crate::registry::Backend;
 use crate::shared::Shared;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, fence, lock};
-use crate::{UnknownCapabilities, index::Snapshot};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -106,9 +106,8 @@ impl Queue {
 
     /// Takes out the oldest request that this backend can serve.
     pub(crate) fn pop(&self, snapshot: &Snapshot, backend: &Backend) -> Option<Waiter> {
-        let unknown = snapshot.policy.unknown_capabilities;
         let mut waiters = lock(&self.waiters);
-        let at = waiters.iter().position(|waiter| waiter.suits(backend, unknown))?;
+        let at = waiters.iter().position(|waiter| waiter.suits(snapshot, backend))?;
         let waiter = waiters.remove(at);
         self.waiting.store(waiters.len(), Ordering::SeqCst);
         waiter
@@ -127,13 +126,16 @@ impl Queue {
 }
 
 impl Waiter {
-    fn suits(&self, backend: &Backend, unknown: UnknownCapabilities) -> bool {
+    fn suits(&self, snapshot: &Snapshot, backend: &Backend) -> bool {
         let needs = self.needs.borrow();
+        let unknown = snapshot.policy.unknown_capabilities;
+        let meets_needs = |entry: &Entry| {
+            let at = entry.position(&backend.id);
+            at.is_some_and(|at| entry.offers[at].unmet(&needs, unknown).is_none())
+        };
         needs.only.is_none_or(|only| only == backend.id)
             && !needs.was_sent_to(backend)
-            && backend
-                .offer(&self.model)
-                .is_some_and(|offer| offer.unmet(&needs, unknown).is_none())
+            && snapshot.entry(&self.model).is_some_and(|entry| meets_needs(entry))
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Held by whoever makes a new snapshot. Readers never take it.
     pub(crate) writer: Mutex<()>,
+    /// Held by whoever sets the directory, so that what was asked first does not stand last.
+    pub(crate) directory: Mutex<()>,
     pub(crate) ejector: Ejector,
     pub(crate) queue: Queue,
 }
@@ -25,6 +27,7 @@ impl Shared {
         Self {
             snapshot: ArcSwap::new(Arc::new(Snapshot::empty(Arc::new(policy)))),
             writer: Mutex::new(()),
+            directory: Mutex::new(()),
             ejector: Ejector::default(),
             queue: Queue::default(),
         }

@@ -1,6 +1,8 @@
 use super::*;
+use crate::directory::Known;
 use crate::explain::{Outcome, Reason, Verdict};
-use crate::fixture::{backend, fleet, limited, pick, registry, route};
+use crate::fixture::{backend, cards, fleet, limited, pick, registry, route};
+use crate::needs::SaidBy;
 use crate::policy::{Policy, Strategy, UnknownCapabilities};
 use crate::registry::{Backend, BackendStatus, Model, Registry};
 use proptest::prelude::*;
@@ -89,12 +91,24 @@ fn needs_are_met_or_unknown_where_unknown_is_allowed() {
     let silent = Model::new("m");
     let none = Needs::default();
     for (needs, lacks, unknown) in [
-        (Needs { tools: true, ..none }, Reason::LacksTools, Reason::UnknownTools),
-        (Needs { vision: true, ..none }, Reason::LacksVision, Reason::UnknownVision),
-        (Needs { json_mode: true, ..none }, Reason::LacksJsonMode, Reason::UnknownJsonMode),
+        (
+            Needs { tools: true, ..none },
+            Reason::LacksTools { by: SaidBy::Backend },
+            Reason::UnknownTools,
+        ),
+        (
+            Needs { vision: true, ..none },
+            Reason::LacksVision { by: SaidBy::Backend },
+            Reason::UnknownVision,
+        ),
+        (
+            Needs { json_mode: true, ..none },
+            Reason::LacksJsonMode { by: SaidBy::Backend },
+            Reason::UnknownJsonMode,
+        ),
         (
             Needs { min_context: Some(100), ..none },
-            Reason::ContextTooShort { has: 10 },
+            Reason::ContextTooShort { has: 10, by: SaidBy::Backend },
             Reason::UnknownContext,
         ),
     ] {
@@ -121,6 +135,103 @@ fn needs_are_met_or_unknown_where_unknown_is_allowed() {
                 let Route::To(_) = route(&registry) else { panic!("refused without needs") };
             }
         }
+    }
+}
+
+#[test]
+fn what_a_backend_leaves_open_is_known_by_its_card() {
+    let card = Known {
+        context_length: Some(100),
+        longest_context: Some(1000),
+        supports_tools: Some(false),
+        supports_vision: Some(true),
+        ..Known::default()
+    };
+    let bound = Known { longest_context: Some(1000), ..Known::default() };
+    let own = Model {
+        context_length: Some(2000),
+        supports_tools: Some(true),
+        supports_vision: Some(false),
+        ..Model::new("m")
+    };
+    let silent = Model::new("m");
+    let none = Needs::default();
+    let context = |tokens| Needs { min_context: Some(tokens), ..none };
+    let tools = Needs { tools: true, ..none };
+    let vision = Needs { vision: true, ..none };
+    let json = Needs { json_mode: true, ..none };
+    let (by_card, by_backend) = (SaidBy::Card, SaidBy::Backend);
+    // Each with its reason under a policy that takes silence for a yes, and for a no.
+    for (own, card, needs, allowing, refusing) in [
+        (&silent, &card, &tools, Some(Reason::LacksTools { by: by_card }), None),
+        (&silent, &card, &vision, None, None),
+        (&silent, &card, &json, None, Some(Reason::UnknownJsonMode)),
+        (&silent, &card, &context(100), None, None),
+        (
+            &silent,
+            &card,
+            &context(101),
+            Some(Reason::ContextTooShort { has: 100, by: by_card }),
+            None,
+        ),
+        // A bound refuses what exceeds it, and proves nothing.
+        (&silent, &bound, &context(1001), Some(Reason::ContextAtMost { has: 1000 }), None),
+        (&silent, &bound, &context(1000), None, Some(Reason::UnknownContext)),
+        // The backend's own word goes first.
+        (&own, &card, &tools, None, None),
+        (&own, &card, &vision, Some(Reason::LacksVision { by: by_backend }), None),
+        (&own, &card, &context(2000), None, None),
+        (
+            &own,
+            &bound,
+            &context(2001),
+            Some(Reason::ContextTooShort { has: 2000, by: by_backend }),
+            None,
+        ),
+    ] {
+        let refusing = refusing.or_else(|| allowing.clone());
+        for (unknown_capabilities, lost) in
+            [(UnknownCapabilities::Allow, allowing), (UnknownCapabilities::Refuse, refusing)]
+        {
+            let policy = Policy { unknown_capabilities, ..Policy::default() };
+            let registry = registry(policy, [backend("a", &[])]);
+            registry.update_models("a", vec![own.clone()]).unwrap();
+            let card = card.clone();
+            registry.set_directory(cards(move |_, _| card.clone()));
+            registry.check_index();
+            let now = Instant::now();
+            let verdict = registry.explain("m", needs, now).candidates.remove(0).verdict;
+            assert_eq!(verdict, lost.clone().map_or(Verdict::Chosen, Verdict::Lost));
+            let is_served = matches!(registry.pick("m", needs, now), Route::To(_));
+            assert_eq!(is_served, lost.is_none(), "{lost:?}");
+        }
+    }
+}
+
+#[test]
+fn an_explanation_says_whose_word_a_fact_is() {
+    let (card, own) = (SaidBy::Card, SaidBy::Backend);
+    for (reason, text, json) in [
+        (Reason::LacksTools { by: own }, "cannot call tools", r#"{"code":"lacks_tools"}"#),
+        (
+            Reason::LacksTools { by: card },
+            "cannot call tools, by its card",
+            r#"{"code":"lacks_tools","by":"card"}"#,
+        ),
+        (
+            Reason::ContextTooShort { has: 9, by: card },
+            "has a context of 9 tokens only, by its card",
+            r#"{"code":"context_too_short","has":9,"by":"card"}"#,
+        ),
+        (
+            Reason::ContextAtMost { has: 9 },
+            "has a context of at most 9 tokens, by its card",
+            r#"{"code":"context_at_most","has":9}"#,
+        ),
+    ] {
+        assert_eq!(reason.to_string(), text);
+        assert_eq!(serde_json::to_string(&reason).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Reason>(json).unwrap(), reason);
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
-use crate::fixture::{backend, limited, models, pending, pick, registry, route};
+use crate::fixture::{backend, cards, limited, models, pending, pick, registry, route};
 use crate::registry::{BackendStatus, Registry};
-use crate::{Policy, Strategy};
+use crate::{Known, Policy, Strategy};
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 use std::num::NonZeroU32;
@@ -46,6 +46,24 @@ fn places_go_to_who_came_first_and_nobody_comes_between() {
     drop(held);
     drop(granted(&mut third).unwrap());
     assert_eq!((pending(&registry), registry.queue_len()), (0, 0));
+}
+
+#[test]
+fn who_waits_is_given_what_suits_by_its_card() {
+    let registry = limited(Strategy::Adaptive, 2, Some(1));
+    let tools_at = |able: &'static str| {
+        cards(move |backend, _| Known { supports_tools: Some(backend == able), ..Known::default() })
+    };
+    registry.set_directory(tools_at("b0"));
+    let only_b0 = Needs { only: Some("b0"), ..Needs::default() };
+    let Route::To(held) = registry.pick("m", &only_b0, Instant::now()) else { panic!() };
+    let mut ticket = wait_for(&registry, "m", &Needs { tools: true, ..Needs::default() });
+    // A place comes free where the card says that it will not do.
+    drop(pick(&registry));
+    assert!(granted(&mut ticket).is_none());
+    registry.set_directory(tools_at("b1"));
+    assert_eq!(granted(&mut ticket).unwrap().backend().id, "b1");
+    drop(held);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use crate::clock;
 use crate::eject::Ejection;
 use crate::latency::Average;
 use crate::link::Link;
-use crate::needs::Offer;
 use crate::sync::{ArcSwap, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, lock};
 use callsheet_types::{BackendType, DiscoverySource, Model};
 use crossbeam_utils::CachePadded;
@@ -233,13 +232,6 @@ impl Backend {
     /// awaits its trial, or is on trial.
     pub fn ejected_until(&self) -> Option<Instant> {
         self.live.ejection.until().map(clock::moment)
-    }
-
-    /// Returns what is known of one of its models.
-    pub(crate) fn offer(&self, model: &str) -> Option<Offer> {
-        let guard = self.models.load();
-        let models: &Arc<[Model]> = &guard;
-        models.iter().find(|offered| offered.id == model).map(Offer::from)
     }
 
     pub(crate) fn ejection(&self) -> &Ejection {

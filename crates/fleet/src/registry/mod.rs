@@ -11,13 +11,15 @@ pub use backend::{Backend, BackendStatus, BackendView};
 pub use callsheet_types::{BackendType, DiscoverySource, Model};
 pub use error::RegistryError;
 
+use crate::directory::{Asked, Cards, Directory, Known, Offered};
 use crate::explain::{self, Explanation};
 use crate::index::{Changes, Snapshot};
-use crate::needs::{Needs, Offer};
+use crate::needs::Needs;
 use crate::pick::{self, Route};
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::sync::lock;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
@@ -81,6 +83,32 @@ impl Registry {
         self.shared.offer_all();
     }
 
+    /// Sets who knows more of models than their backends say: what a backend leaves open is filled in
+    /// from it, for requests from now on. Set it again when it has come to know better.
+    ///
+    /// The directory is asked for every model of every backend before anything changes, and later
+    /// for each model that is new.
+    pub fn set_directory(&self, directory: Arc<dyn Directory>) {
+        {
+            let _only_one = lock(&self.shared.directory);
+            let mut cards = Cards { directory: Some(directory), generation: 0 };
+            let everybody = self.get_all_backends();
+            let mut asked: Vec<_> = everybody.iter().map(|backend| cards.ask(backend)).collect();
+            let _turn = lock(&self.shared.writer);
+            let snapshot = self.shared.snapshot.load();
+            // Whoever changed while the directory was asked is asked about again.
+            asked.retain(|Asked { backend, models, .. }| {
+                snapshot.holds(backend) && Arc::ptr_eq(models, &backend.models())
+            });
+            let is_asked: HashSet<_> = asked.iter().map(|a| Arc::as_ptr(&a.backend)).collect();
+            let others = snapshot.all.iter().filter(|b| !is_asked.contains(&Arc::as_ptr(b)));
+            asked.extend(others.map(|backend| cards.ask(backend)));
+            cards.generation = snapshot.cards.generation + 1;
+            self.shared.snapshot.store(Arc::new(snapshot.informed(cards, &asked)));
+        }
+        self.shared.offer_all();
+    }
+
     /// Adds a backend and returns it as it is shared from now on. Of several calls with one id, even
     /// at once, exactly one succeeds.
     pub fn add_backend(&self, backend: Backend) -> Result<Arc<Backend>, RegistryError> {
@@ -101,9 +129,12 @@ impl Registry {
 
     /// Adds backends that are sorted by id.
     fn add(&self, new: &[Arc<Backend>]) -> Result<(), RegistryError> {
-        {
-            let _turn = lock(&self.shared.writer);
-            let snapshot = self.shared.snapshot.load();
+        let models: Vec<_> = new.iter().map(|backend| backend.models()).collect();
+        let ask = |snapshot: &Snapshot| {
+            let pairs = new.iter().zip(&models);
+            Ok(pairs.map(|(backend, models)| snapshot.cards.offered(backend, models)).collect())
+        };
+        self.change(ask, |snapshot, offered: Vec<Vec<Offered>>| {
             let twice = new.windows(2).find(|pair| pair[0].id == pair[1].id).map(|pair| &pair[0]);
             let known = || new.iter().find(|backend| snapshot.backend(&backend.id).is_some());
             if let Some(duplicate) = twice.or_else(known) {
@@ -117,27 +148,50 @@ impl Registry {
                 all.extend(new.iter().cloned());
                 all.sort_by(|a, b| a.id.cmp(&b.id));
             }
-            let models: Vec<_> = new.iter().map(|backend| backend.models()).collect();
             let mut changes = Changes::new();
-            for (backend, models) in new.iter().zip(&models) {
-                for model in models.iter() {
-                    let change = (Arc::clone(backend), Some(Offer::from(model)));
+            for ((backend, models), offered) in new.iter().zip(&models).zip(offered) {
+                for (model, offered) in models.iter().zip(offered) {
+                    let change = (Arc::clone(backend), Some(offered));
                     changes.entry(&model.id).or_default().push(change);
                 }
             }
             self.shared.snapshot.store(Arc::new(snapshot.with(all.into(), changes)));
-        }
+            Ok(Some(()))
+        })?;
         for backend in new {
             self.shared.offer(backend);
         }
         Ok(())
     }
 
+    /// Makes a change in two steps, so that nobody waits while the directory is asked: `ask` takes
+    /// no turn, `make` does. Both are done again if the directory is another by then, or if `make`
+    /// returns nothing because what was asked about is.
+    fn change<T, R>(
+        &self,
+        ask: impl Fn(&Snapshot) -> Result<T, RegistryError>,
+        make: impl Fn(&Snapshot, T) -> Result<Option<R>, RegistryError>,
+    ) -> Result<R, RegistryError> {
+        loop {
+            let (asked, generation) = {
+                let snapshot = self.shared.snapshot.load();
+                (ask(&snapshot)?, snapshot.cards.generation)
+            };
+            let _turn = lock(&self.shared.writer);
+            let snapshot = self.shared.snapshot.load();
+            if snapshot.cards.generation == generation
+                && let Some(made) = make(&snapshot, asked)?
+            {
+                return Ok(made);
+            }
+        }
+    }
+
     /// Removes a backend and returns it. What it has in flight runs on.
     pub fn remove_backend(&self, id: &str) -> Result<Arc<Backend>, RegistryError> {
         let _turn = lock(&self.shared.writer);
         let snapshot = self.shared.snapshot.load();
-        let backend = Arc::clone(known(&snapshot, id)?);
+        let backend = Arc::clone(registered(&snapshot, id)?);
         let others = snapshot.all.iter().filter(|other| other.id != id).cloned().collect();
         let models = backend.models();
         let gone = models.iter().map(|model| (&*model.id, vec![(Arc::clone(&backend), None)]));
@@ -168,6 +222,12 @@ impl Registry {
         let snapshot = self.shared.snapshot.load();
         let backends = snapshot.entry(model).map_or_else(|| &*NOBODY, |entry| &entry.backends);
         Arc::clone(backends)
+    }
+
+    /// Returns what is known of a model at a backend that offers it, by the backend's own word and
+    /// else by the directory's. `None` if nothing is.
+    pub fn known(&self, backend: &str, model: &str) -> Option<Arc<Known>> {
+        self.shared.snapshot.load().offered(model, backend)?.known
     }
 
     /// Returns how many backends there are.
@@ -216,7 +276,7 @@ impl Registry {
         error: Option<String>,
         may: impl Fn(BackendStatus) -> bool,
     ) -> Result<(), RegistryError> {
-        let backend = self.known(id)?;
+        let backend = self.registered(id)?;
         if backend.set_status(status, error, may) {
             self.shared.offer(&backend);
         }
@@ -225,44 +285,61 @@ impl Registry {
 
     /// Replaces a backend's models, all at once: readers see the old list or the new.
     pub fn update_models(&self, id: &str, models: Vec<Model>) -> Result<(), RegistryError> {
-        let backend = {
-            let _turn = lock(&self.shared.writer);
-            let snapshot = self.shared.snapshot.load();
-            let backend = Arc::clone(known(&snapshot, id)?);
-            let (old, new) = (backend.models(), distinct(id, models));
-            if old == new {
-                return Ok(());
+        self.change_models(models, id, |snapshot| registered(snapshot, id).cloned())
+    }
+
+    fn change_models(
+        &self,
+        models: Vec<Model>,
+        id: &str,
+        find: impl Fn(&Snapshot) -> Result<Arc<Backend>, RegistryError>,
+    ) -> Result<(), RegistryError> {
+        let new = distinct(id, models);
+        let ask = |snapshot: &Snapshot| {
+            let backend = find(snapshot)?;
+            // Most probes bring what is known.
+            let is_same = backend.models() == new;
+            let offered = (!is_same).then(|| snapshot.cards.offered(&backend, &new));
+            Ok((backend, offered))
+        };
+        let backend = self.change(ask, |snapshot, (backend, offered)| {
+            let old = backend.models();
+            let Some(offered) = offered else { return Ok((old == new).then_some(None)) };
+            if !Arc::ptr_eq(&find(snapshot)?, &backend) {
+                return Ok(None);
             }
             // Only models whose offer changes are indexed anew; most lists change little.
-            let (before, after) = (offers(&old), offers(&new));
-            let mut changes = Changes::new();
-            for model in before.keys().filter(|model| !after.contains_key(**model)) {
-                changes.insert(model, vec![(Arc::clone(&backend), None)]);
-            }
-            for (model, offer) in &after {
-                if before.get(model) != Some(offer) {
-                    changes.insert(model, vec![(Arc::clone(&backend), Some(*offer))]);
+            let after: HashMap<&str, Offered> =
+                new.iter().map(|model| model.id.as_str()).zip(offered).collect();
+            let gone = old.iter().filter(|model| !after.contains_key(model.id.as_str()));
+            let mut changes: Changes<'_> =
+                gone.map(|model| (&*model.id, vec![(Arc::clone(&backend), None)])).collect();
+            for (model, offered) in after {
+                if snapshot.offered(model, id).as_ref() != Some(&offered) {
+                    changes.insert(model, vec![(Arc::clone(&backend), Some(offered))]);
                 }
             }
             let next = snapshot.with(Arc::clone(&snapshot.all), changes);
             backend.set_models(Arc::clone(&new));
             self.shared.snapshot.store(Arc::new(next));
-            backend
-        };
-        self.shared.offer(&backend);
+            Ok(Some(Some(backend)))
+        })?;
+        if let Some(backend) = backend {
+            self.shared.offer(&backend);
+        }
         Ok(())
     }
 
     /// Counts a request of a backend; returns how many it has now. Disregards its limit.
     pub fn increment_pending(&self, id: &str) -> Result<u32, RegistryError> {
-        let backend = self.known(id)?;
+        let backend = self.registered(id)?;
         backend.count_request();
         Ok(backend.force_place())
     }
 
     /// Ends a request that [`Registry::increment_pending`] counted; returns how many are left.
     pub fn decrement_pending(&self, id: &str) -> Result<u32, RegistryError> {
-        let backend = self.known(id)?;
+        let backend = self.registered(id)?;
         let left = backend.free_place();
         self.shared.offer(&backend);
         Ok(left)
@@ -271,7 +348,7 @@ impl Registry {
     /// Reports a time to first byte: `new = (sample + 4·old) / 5`, without rounding.
     pub fn update_latency(&self, id: &str, sample_ms: u32) -> Result<(), RegistryError> {
         let now = crate::clock::nanos(Instant::now());
-        self.known(id)?.record_first_byte_ms(sample_ms, now);
+        self.registered(id)?.record_first_byte_ms(sample_ms, now);
         Ok(())
     }
 
@@ -291,17 +368,13 @@ impl Registry {
         self.shared.queue.waiting()
     }
 
-    fn known(&self, id: &str) -> Result<Arc<Backend>, RegistryError> {
-        known(&self.shared.snapshot.load(), id).cloned()
+    fn registered(&self, id: &str) -> Result<Arc<Backend>, RegistryError> {
+        registered(&self.shared.snapshot.load(), id).cloned()
     }
 }
 
-fn known<'a>(snapshot: &'a Snapshot, id: &str) -> Result<&'a Arc<Backend>, RegistryError> {
+fn registered<'a>(snapshot: &'a Snapshot, id: &str) -> Result<&'a Arc<Backend>, RegistryError> {
     snapshot.backend(id).ok_or_else(|| RegistryError::BackendNotFound(id.to_owned()))
-}
-
-fn offers(models: &[Model]) -> std::collections::HashMap<&str, Offer> {
-    models.iter().map(|model| (model.id.as_str(), Offer::from(model))).collect()
 }
 
 impl fmt::Debug for Registry {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixture::{backend, models};
+use crate::fixture::{backend, cards, models};
 use callsheet_types::{BackendType, DiscoverySource, Model};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -448,6 +448,95 @@ fn an_update_touches_only_the_models_that_change() {
     assert!(!Arc::ptr_eq(&n, &registry.get_backends_for_model("n")));
 }
 
+// What is known beside what backends say
+
+#[test]
+fn a_directory_fills_what_a_backend_leaves_open() {
+    let registry = with(&[("a", &["m"]), ("b", &["m"])]);
+    assert_eq!(registry.known("a", "m"), None);
+    registry.set_directory(cards(|backend, model| Known {
+        context_length: (backend == "a").then_some(100),
+        max_output_tokens: Some(10),
+        name: Some(format!("The {model}")),
+        prices: Some("[]".into()),
+        ..Known::default()
+    }));
+    let known = |backend, model| registry.known(backend, model).map(|known| (*known).clone());
+    let card = Known {
+        context_length: Some(100),
+        max_output_tokens: Some(10),
+        name: Some("The m".to_owned()),
+        prices: Some("[]".into()),
+        ..Known::default()
+    };
+    assert_eq!(known("a", "m"), Some(card.clone()));
+    assert_eq!(known("b", "m"), Some(Known { context_length: None, ..card.clone() }));
+    assert_eq!((known("a", "x"), known("x", "m")), (None, None));
+
+    let own = Model { name: "Mine".into(), max_output_tokens: Some(5), ..Model::new("m") };
+    registry.update_models("a", vec![own, Model::new("n")]).unwrap();
+    let expected =
+        Known { name: Some("Mine".to_owned()), max_output_tokens: Some(5), ..card.clone() };
+    assert_eq!(known("a", "m"), Some(expected));
+    assert_eq!(known("a", "n").unwrap().name.as_deref(), Some("The n"));
+    registry.add_backend(backend("c", &["m"])).unwrap();
+    assert_eq!(known("c", "m"), known("b", "m"));
+    registry.check_index();
+}
+
+#[test]
+fn a_directory_that_is_set_again_is_asked_again() {
+    let registry = with(&[("a", &["m", "n"])]);
+    let tokens = Arc::new(AtomicUsize::new(1));
+    let directory = cards({
+        let tokens = Arc::clone(&tokens);
+        move |_, model| Known {
+            context_length: (model == "m").then(|| tokens.load(Ordering::SeqCst) as u32),
+            ..Known::default()
+        }
+    });
+    registry.set_directory(Arc::clone(&directory));
+    assert_eq!(registry.known("a", "m").unwrap().context_length, Some(1));
+    let n = registry.get_backends_for_model("n");
+    tokens.store(2, Ordering::SeqCst);
+    registry.set_directory(directory);
+    assert_eq!(registry.known("a", "m").unwrap().context_length, Some(2));
+    assert!(Arc::ptr_eq(&n, &registry.get_backends_for_model("n")), "it did not change");
+}
+
+#[test]
+fn what_a_directory_says_while_models_change_is_not_lost() {
+    watched(|| {
+        let registry = with(&[("a", &["m"])]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..500_u32 {
+                    registry.set_directory(cards(move |_, _| Known {
+                        context_length: Some(round),
+                        ..Known::default()
+                    }));
+                }
+            });
+            for id in ["a", "b"] {
+                let registry = &registry;
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let list: &[_] = if round % 2 == 0 { &["m", "n"] } else { &["m"] };
+                        if id == "a" {
+                            registry.update_models("a", models(list)).unwrap();
+                        } else {
+                            registry.add_backend(backend("b", list)).unwrap();
+                            registry.remove_backend("b").unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(registry.known("a", "m").unwrap().context_length, Some(499));
+        registry.check_index();
+    });
+}
+
 // Counters
 
 #[test]
@@ -582,6 +671,7 @@ enum Step {
     Models(u8, Vec<u8>),
     Zone(bool),
     Strategy(usize),
+    Directory(u8),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -594,6 +684,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (id, list()).prop_map(|(id, list)| Step::Models(id, list)),
         1 => any::<bool>().prop_map(Step::Zone),
         1 => (0..5_usize).prop_map(Step::Strategy),
+        1 => (0..4_u8).prop_map(Step::Directory),
     ];
     proptest::collection::vec(step, 0..40)
 }
@@ -686,6 +777,14 @@ proptest! {
                 Step::Strategy(number) => {
                     policy.strategy = crate::Strategy::ALL[number];
                     registry.set_policy(policy.clone());
+                    Ok(())
+                }
+                Step::Directory(number) => {
+                    registry.set_directory(cards(move |backend, model| Known {
+                        context_length: (backend.len() + model.len() > 4).then_some(number.into()),
+                        supports_tools: model.ends_with('1').then_some(number % 2 == 0),
+                        ..Known::default()
+                    }));
                     Ok(())
                 }
             };

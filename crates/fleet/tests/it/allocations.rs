@@ -3,10 +3,11 @@
 
 use callsheet_fleet::registry::{Backend, Model, Registry};
 use callsheet_fleet::{
-    BackendStatus, BackendType, DiscoverySource, Needs, Policy, Route, Strategy,
+    BackendStatus, BackendType, Directory, DiscoverySource, Known, Needs, Policy, Route, Strategy,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 thread_local! {
@@ -40,6 +41,19 @@ fn allocations(body: impl FnOnce()) -> u64 {
     CALLS.get() - before
 }
 
+struct Cards;
+
+impl Directory for Cards {
+    fn known(&self, _backend: &str, _kind: BackendType, model_id: &str) -> Known {
+        Known {
+            context_length: Some(1),
+            supports_tools: Some(true),
+            name: Some(model_id.to_uppercase()),
+            ..Known::default()
+        }
+    }
+}
+
 fn fleet(strategy: Strategy) -> Registry {
     let registry = Registry::with_policy(Policy { strategy, ..Policy::default() });
     let (kind, source) = (BackendType::Generic, DiscoverySource::Static);
@@ -50,6 +64,7 @@ fn fleet(strategy: Strategy) -> Registry {
             .with_zone(number.is_multiple_of(2).then(|| "here".to_owned()))
     };
     registry.add_backends((0..50).map(backend)).unwrap();
+    registry.set_directory(Arc::new(Cards));
     for backend in registry.get_all_backends().iter().skip(10) {
         registry.update_status(&backend.id, BackendStatus::Healthy, None).unwrap();
     }
