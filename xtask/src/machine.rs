@@ -36,6 +36,20 @@ pub(crate) fn ensure_nginx() -> Result<(), String> {
     Err("nginx is missing (Debian: apt-get install nginx-light)".to_owned())
 }
 
+/// Makes sure that PostgreSQL is there, of which tests start servers of their own; otherwise says
+/// what is missing.
+pub(crate) fn ensure_postgres() -> Result<(), String> {
+    let has_postgres = || {
+        let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        works(Command::new("initdb").arg("--version"))
+            || debian.map(|version| version.path().join("bin/initdb")).any(|path| path.exists())
+    };
+    if has_postgres() || (apt_install("postgresql") && has_postgres()) {
+        return Ok(());
+    }
+    Err("PostgreSQL is missing (Debian: apt-get install postgresql)".to_owned())
+}
+
 /// Installs a Debian package where that is possible without a question.
 fn apt_install(package: &str) -> bool {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| {

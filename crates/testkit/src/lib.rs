@@ -13,6 +13,7 @@ mod behaviour;
 pub mod client;
 mod deadline;
 mod gate;
+pub mod postgres;
 mod server;
 
 pub use backend::{Builder as FakeBackendBuilder, FakeBackend, Kind, Recorded};

@@ -1,6 +1,7 @@
 //! What the tests share: the databases, a simple projector, and short ways to publish.
 
 use callsheet_store::{CardRow, Intent, Project, PublishError, Store, StoreUrl, Stored};
+use callsheet_testkit as testkit;
 use callsheet_types::{
     Body, Entry, EntryId, Kind, Plan, Snapshot, SourceName,
     plan::{Extent, PlanPolicy, Status},
@@ -21,9 +22,26 @@ pub(crate) fn sqlite() -> Database {
     Database { url, name: "SQLite", _folder: Some(folder) }
 }
 
+/// A database of its own on this process's server, where PostgreSQL is installed.
+pub(crate) fn postgres() -> Option<Database> {
+    match testkit::postgres::server() {
+        Ok(server) => {
+            let url = server.database().unwrap().parse().unwrap();
+            Some(Database { url, name: "PostgreSQL", _folder: None })
+        }
+        Err(why) => {
+            eprintln!("skipped on PostgreSQL: {why}");
+            None
+        }
+    }
+}
+
 /// Runs one body on each database that this machine has.
 pub(crate) fn on_both(test: impl Fn(&Database)) {
-    test(&sqlite());
+    for database in [Some(sqlite()), postgres()].into_iter().flatten() {
+        eprintln!("on {}", database.name);
+        test(&database);
+    }
 }
 
 impl Database {

@@ -1,0 +1,159 @@
+//! A PostgreSQL server for one test process: made in a temporary folder by the programs that are
+//! installed, and gone with the process, however that ends.
+
+use std::{
+    env, fs,
+    io::{self, BufRead as _, BufReader},
+    os::unix::{fs::chown, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{ChildStdin, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Makes the server, says so, and ends it when nobody holds the other end of standard input any
+/// more. Durability is what makes such a server slow, and nobody needs it here.
+const SCRIPT: &str = r#"
+set -e
+cd "$1"
+"$2/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >init.log 2>&1
+"$2/pg_ctl" -D data -l server.log -w start -o "-k $1 -c listen_addresses= -c fsync=off \
+    -c full_page_writes=off -c synchronous_commit=off -c max_connections=200" >start.log 2>&1
+echo ready
+cat >/dev/null
+"$2/pg_ctl" -D data -m immediate stop >/dev/null 2>&1 || true
+cd /
+rm -rf "$1"
+"#;
+
+/// A server that is running.
+pub struct Postgres {
+    folder: PathBuf,
+    programs: PathBuf,
+    made: AtomicU64,
+    /// The server lives as long as this is open.
+    _held: ChildStdin,
+}
+
+/// Returns the server of this process, or why there is none; the first call starts it.
+pub fn server() -> Result<&'static Postgres, &'static str> {
+    static SERVER: OnceLock<Result<Postgres, String>> = OnceLock::new();
+    SERVER.get_or_init(Postgres::start).as_ref().map_err(String::as_str)
+}
+
+impl Postgres {
+    fn start() -> Result<Self, String> {
+        let programs = programs().ok_or("PostgreSQL is not installed (no initdb)")?;
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+        let start = |folder: &Path| -> io::Result<_> {
+            let mut command = match servant(folder)? {
+                None => Command::new("sh"),
+                Some((user, group)) => {
+                    let mut command = Command::new("setpriv");
+                    let ids = [format!("--reuid={user}"), format!("--regid={group}")];
+                    command.args(ids).args(["--clear-groups", "sh"]);
+                    command
+                }
+            };
+            command.args(["-c", SCRIPT, "sh"]).arg(folder).arg(&programs);
+            // A signal to the tests' whole group must not end who cleans up after them.
+            command.process_group(0);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn()?;
+            let mut said = String::new();
+            if let Some(stdout) = child.stdout.take() {
+                BufReader::new(stdout).read_line(&mut said)?;
+            }
+            Ok((said, child.stdin.take()))
+        };
+        match start(&folder) {
+            Ok((said, Some(held))) if said == "ready\n" => {
+                Ok(Self { folder, programs, made: AtomicU64::new(0), _held: held })
+            }
+            outcome => {
+                let logs = ["init.log", "start.log", "server.log"];
+                let logs: String = logs
+                    .iter()
+                    .filter_map(|log| fs::read_to_string(folder.join(log)).ok())
+                    .collect();
+                // What is left of it helps nobody.
+                let _ = fs::remove_dir_all(&folder);
+                let why = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+                Err(format!("PostgreSQL does not start: {why}{logs}"))
+            }
+        }
+    }
+
+    /// Makes a database of its own for one test, and returns its address.
+    pub fn database(&self) -> Result<String, String> {
+        let name = format!("t{}", self.made.fetch_add(1, Ordering::Relaxed) + 1);
+        self.execute(&format!("CREATE DATABASE {name}"))?;
+        let folder = self.folder.display().to_string().replace('/', "%2F");
+        Ok(format!("postgres://postgres@{folder}/{name}"))
+    }
+
+    /// Breaks every connection to the database of an address, as a server that restarts does.
+    pub fn break_connections(&self, address: &str) -> Result<(), String> {
+        let name = address.rsplit('/').next().unwrap_or_default();
+        self.execute(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        ))
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), String> {
+        let done = Command::new(self.programs.join("psql"))
+            .arg("-h")
+            .arg(&self.folder)
+            .args(["-U", "postgres", "-d", "postgres", "-X", "-q", "-c", sql])
+            .output()
+            .map_err(|error| format!("psql does not start: {error}"))?;
+        if done.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into_owned())
+        }
+    }
+}
+
+/// Returns the folder of the newest installed PostgreSQL.
+fn programs() -> Option<PathBuf> {
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let version = |path: &Path| -> Option<u32> { path.file_name()?.to_str()?.parse().ok() };
+    let mut found: Vec<_> = debian
+        .map(|version| version.path())
+        .filter(|path| path.join("bin/initdb").exists())
+        .collect();
+    found.sort_by_key(|path| version(path));
+    found.pop().map(|newest| newest.join("bin")).or_else(|| {
+        let path = env::var_os("PATH")?;
+        let found = env::split_paths(&path).find(|folder| folder.join("initdb").exists())?;
+        // The programs find each other beside themselves, not beside what links to them.
+        let initdb = found.join("initdb").canonicalize().ok()?;
+        initdb.parent().map(Path::to_owned)
+    })
+}
+
+/// PostgreSQL refuses to run as root: returns the user and group as whom it runs then, to whom the
+/// folder is given.
+fn servant(folder: &Path) -> io::Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd")?;
+    let find = |wanted: &str| {
+        users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let is_wanted = fields.next() == Some(wanted);
+            let (user, group) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+            is_wanted.then_some((user, group))
+        })
+    };
+    let (user, group): (u32, u32) =
+        find("postgres").or_else(|| find("nobody")).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "there is no user postgres or nobody")
+        })?;
+    chown(folder, Some(user), Some(group))?;
+    Ok(Some((user, group)))
+}
