@@ -3,7 +3,7 @@
 use crate::{
     diff::by_row,
     merge::{
-        fields::{FieldType, agrees, type_of},
+        fields::{FieldType, agrees, known},
         voices,
     },
 };
@@ -75,7 +75,8 @@ fn speakers(heads: &[Stored]) -> usize {
 fn conflicts_of(heads: &[Stored], field: Option<&str>) -> Vec<Disagreement> {
     let (mut voices, _) = voices(heads);
     voices.retain(|voice| voice.head.status == Status::Active);
-    let priced = voices.iter().position(|voice| voice.says("prices"));
+    let priced =
+        voices.iter().position(|voice| voice.facts.prices.iter().flatten().next().is_some());
     let mut said: BTreeMap<String, Vec<(usize, Value)>> = BTreeMap::new();
     for (i, voice) in voices.iter().enumerate() {
         for (name, value) in by_row(&voice.facts) {
@@ -105,7 +106,7 @@ fn conflicts_of(heads: &[Stored], field: Option<&str>) -> Vec<Disagreement> {
 }
 
 fn is_compared(field: &str) -> bool {
-    let is_apart = matches!(type_of(field), Ok(FieldType::Parameter | FieldType::Extra));
+    let is_apart = matches!(known(field), Some(FieldType::Parameter | FieldType::Extra));
     !is_apart && !matches!(field, "capabilities" | "name")
 }
 

@@ -23,4 +23,4 @@ pub mod registry_file;
 pub use facts::{Facts, Parameter, Weights};
 pub use merge::{Card, card};
 pub use price::{Amount, AmountError, Charge, DateError, PartialDate, Price, Unit};
-pub use projection::Cards;
+pub use projection::{Cards, search_words};

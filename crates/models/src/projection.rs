@@ -95,7 +95,7 @@ fn words(texts: [Option<&String>; 4]) -> String {
 }
 
 /// Returns the words of a text as rows are found by them: letters and digits, in lower case.
-pub(crate) fn search_words(text: &str) -> impl Iterator<Item = String> {
+pub fn search_words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)

@@ -70,17 +70,23 @@ pub(crate) fn did_you_mean(near: &[String]) -> String {
 }
 
 /// Returns what a field holds, `parameters.NAME` and `extra.NAME` among the fields.
-pub(crate) fn type_of(field: &str) -> Result<FieldType, UnknownField> {
-    if let Some((prefix, name)) = field.split_once('.') {
-        let named = NAMED.into_iter().find(|(known, _)| *known == prefix && !name.is_empty());
-        if let Some((_, type_)) = named {
-            return Ok(type_);
-        }
-    } else if let Some((_, type_)) = FIELDS.into_iter().find(|(known, _)| *known == field) {
-        return Ok(type_);
+pub(crate) fn known(field: &str) -> Option<FieldType> {
+    let named = |known: &[(&str, FieldType)], field| {
+        known.iter().find(|(known, _)| *known == field).map(|(_, type_)| *type_)
+    };
+    match field.split_once('.') {
+        Some((_, "")) => None,
+        Some((prefix, _)) => named(&NAMED, prefix),
+        None => named(&FIELDS, field),
     }
-    let known = FIELDS.iter().map(|(name, _)| *name).chain(NAMED.iter().map(|(name, _)| *name));
-    Err(UnknownField { field: field.to_owned(), near: near::closest(field, known) })
+}
+
+/// Returns what a field holds, or which fields are written nearly so.
+pub(crate) fn type_of(field: &str) -> Result<FieldType, UnknownField> {
+    known(field).ok_or_else(|| {
+        let known = FIELDS.iter().chain(&NAMED).map(|(name, _)| *name);
+        UnknownField { field: field.to_owned(), near: near::closest(field, known) }
+    })
 }
 
 /// Returns the facts by field, in the order of names. What is not said is not there, and an empty
@@ -137,7 +143,7 @@ pub(crate) fn is_same(field: &str, a: &Value, b: &Value) -> bool {
 
 /// Returns whether two values of a field can both be true: a month and a day in it can.
 pub(crate) fn agrees(field: &str, a: &Value, b: &Value) -> bool {
-    if let (Ok(FieldType::Date), Value::String(a), Value::String(b)) = (type_of(field), a, b) {
+    if let (Some(FieldType::Date), Value::String(a), Value::String(b)) = (known(field), a, b) {
         return a.starts_with(b.as_str()) || b.starts_with(a.as_str());
     }
     is_same(field, a, b)

@@ -85,7 +85,7 @@ fn facts_of_pins(
 ) -> Facts {
     let mut all = Facts::default();
     for (field, pin) in sheet.pins {
-        let facts = fields::type_of(&field).ok().map(|_| fields::facts_of(&field, &pin.value));
+        let facts = fields::known(&field).map(|_| fields::facts_of(&field, &pin.value));
         if let Some(Ok(facts)) = facts {
             fill(&mut all, &facts);
             all.capabilities.extend(facts.capabilities);

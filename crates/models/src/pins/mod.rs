@@ -99,7 +99,8 @@ pub fn set(
     set_value(sheet, heads, field, &value, by, at)
 }
 
-/// Pins a field to a JSON value over what the heads of a model say.
+/// Pins a field to a JSON value over what the heads of a model say. A pin that says so already stays
+/// as it is.
 pub fn set_value(
     sheet: &PinSheet,
     heads: &[Stored],
@@ -111,7 +112,10 @@ pub fn set_value(
     let value = value::check(field, value)?;
     let hides = without_pins(heads).remove(field);
     let mut sheet = sheet.clone();
-    sheet.pins.insert(field.to_owned(), Pin { value, by: by.to_owned(), at, hides });
+    let stands = sheet.pins.get(field);
+    if stands.is_none_or(|pin| pin.value != value || pin.hides != hides) {
+        sheet.pins.insert(field.to_owned(), Pin { value, by: by.to_owned(), at, hides });
+    }
     Ok(sheet)
 }
 

@@ -160,6 +160,11 @@ fn a_pin_says_who_when_and_what_it_hides_and_comes_off() {
     assert_eq!(sheet(&[gone]).unwrap(), PinSheet::default());
     assert!(sheet(&[head("pin/user", 1, &json!({"pins": 1}))]).is_err());
 
+    let same = set(&sheet1, &[source()], "context_window=200k", "bob", second(10)).unwrap();
+    assert_eq!(same, sheet1);
+    let other = set(&sheet1, &[source()], "context_window=100k", "bob", second(10)).unwrap();
+    assert_eq!((other.pins["context_window"].by.as_str(), other.pins.len()), ("bob", 2));
+
     let sheet2 = unset(&sheet1, "context_window").unwrap();
     assert_eq!(sheet2.pins.keys().collect::<Vec<_>>(), ["family"]);
     let error = unset(&sheet2, "familiy").unwrap_err();
