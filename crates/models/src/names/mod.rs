@@ -38,10 +38,17 @@ pub fn follow<'a>(aliases: &'a BTreeMap<String, String>, name: &'a str) -> &'a s
     name
 }
 
-/// Of models that go by a name, those linked to it go before those whose provider calls them so.
-fn choose(named: Vec<CardRow>, name: &str) -> Vec<CardRow> {
+/// Of models that go by a name, those linked to it go before those whose provider calls them so. One
+/// that somebody removed is meant only where no other is.
+fn choose(mut named: Vec<CardRow>, name: &str) -> Vec<CardRow> {
+    if named.iter().any(|row| row.status != "removed") {
+        named.retain(|row| row.status != "removed");
+    }
     let is_linked = |row: &CardRow| row.canonical.as_deref() == Some(name);
-    if named.iter().any(is_linked) { named.into_iter().filter(is_linked).collect() } else { named }
+    if named.iter().any(is_linked) {
+        named.retain(is_linked);
+    }
+    named
 }
 
 /// Returns up to three keys that somebody may have meant who wrote a name that finds nothing, the

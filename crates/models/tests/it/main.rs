@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which the lint does not see")]
 
 mod cards_diff;
+mod cards_names;
 mod cards_presets;
 mod merge;
 mod merge_fixture;

@@ -4,7 +4,7 @@ use crate::merge_fixture::{head, model, pin_head, with_status};
 use callsheet_models::{
     Facts, card,
     diff::diff,
-    merge::{FieldWhy, Verdict, why},
+    merge::{Candidate, FieldWhy, Verdict, why},
 };
 use callsheet_store::Stored;
 use callsheet_types::plan::Status;
@@ -128,11 +128,16 @@ proptest! {
     }
 
     #[test]
-    fn why_says_what_the_card_says(heads in heads()) {
+    fn why_says_what_the_card_says_and_layers_go_before_one_another(heads in heads()) {
         let found = why(&model("p:m"), &heads, None).unwrap();
         for found in &found {
             let wins = found.candidates.iter().filter(|c| matches!(c.verdict, Verdict::Wins { .. })).count();
             let united = found.candidates.iter().filter(|c| c.verdict == Verdict::United).count();
+            let first = &found.candidates[0];
+            let is_not_after = |other: &Candidate| {
+                (first.status == Status::Active, first.layer) >= (other.status == Status::Active, other.layer)
+            };
+            prop_assert!(found.candidates.iter().all(is_not_after), "{:?}", found);
             prop_assert!(wins == 1 && united == 0 || wins == 0 && united > 1, "{:?}", found);
         }
         prop_assert_eq!(fields(found), facts(&heads));
