@@ -3,7 +3,7 @@
 use crate::{Store, StoreError, StoreUrl, db::Value};
 use std::{
     fs::File,
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -31,7 +31,9 @@ pub(crate) fn backup(store: &Store, to: &Path) -> Result<(), StoreError> {
             store.pool().with(|connection| connection.execute(sql, &[Value::Text(path)]))?;
         }
         StoreUrl::Postgres(_) => {
-            return Err(fail(io::Error::from(io::ErrorKind::Unsupported)));
+            let mut writer = io::BufWriter::new(copy.as_file());
+            store.export(&mut writer)?;
+            writer.flush().map_err(fail)?;
         }
     }
     copy.as_file().sync_all().map_err(fail)?;

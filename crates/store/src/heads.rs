@@ -107,7 +107,7 @@ pub(crate) fn status(row: &Row<'_>, column: usize) -> Result<Status, StoreError>
     status.ok_or_else(|| row.damaged(format_args!("{text:?} is no status")))
 }
 
-fn nature(row: &Row<'_>, column: usize) -> Result<Nature, StoreError> {
+pub(crate) fn nature(row: &Row<'_>, column: usize) -> Result<Nature, StoreError> {
     let text = row.text(column)?;
     let nature = [Nature::Frozen, Nature::Tracking].into_iter().find(|n| nature_name(*n) == text);
     nature.ok_or_else(|| row.damaged(format_args!("{text:?} is no nature")))

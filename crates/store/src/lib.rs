@@ -7,14 +7,18 @@
 
 mod backup;
 mod card;
+mod check;
 mod db;
 mod error;
 mod feed;
 mod follow;
 mod heads;
 mod list;
+mod purge;
 mod rows;
+mod stats;
 mod stored;
+mod transfer;
 mod url;
 mod wait;
 mod write;
@@ -22,16 +26,24 @@ mod write;
 pub use card::{CardPage, CardQuery, CardRow, CardSort, Project};
 pub use error::{PublishError, StoreError};
 pub use feed::{Changes, Cursor, FeedChange};
+pub use purge::Purged;
+pub use stats::Stats;
 pub use stored::{Applied, Intent, Source, Stored, StoredRevision};
+pub use transfer::Counts;
 pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use callsheet_types::{
-    EntryId, Kind, Plan, Snapshot,
+    Digest, EntryId, Kind, Plan, Problem, Snapshot,
     plan::{Current, PlanPolicy, plan},
 };
-use db::Pool;
+use db::{Mode, Pool};
 use jiff::Timestamp;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    io::{BufRead, Write},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use write::Counter;
 
 /// How often a snapshot is planned anew because somebody else wrote meanwhile.
@@ -209,5 +221,49 @@ impl Store {
     /// that can be opened; that of PostgreSQL is an export.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         backup::backup(self, to)
+    }
+
+    /// Writes the whole state as lines of JSON, the same whichever database it is, as it stands at
+    /// one moment. The last line has counts and digests of what came before it.
+    pub fn export(&self, out: &mut dyn Write) -> Result<Counts, StoreError> {
+        let mut connection = self.pool().connect()?;
+        let mut transaction = connection.begin(Mode::Read)?;
+        transfer::export(&mut transaction, out).map(|(counts, _)| counts)
+    }
+
+    /// Reads an export into a store in which nothing was ever published, wholly or not at all.
+    pub fn import(
+        &self,
+        input: &mut dyn BufRead,
+        project: &dyn Project,
+    ) -> Result<Counts, StoreError> {
+        let write =
+            |transaction: &mut db::Transaction<'_>| transfer::import(transaction, input, project);
+        let counts = self.pool().write(write)?;
+        self.shared.waiting.wake();
+        Ok(counts)
+    }
+
+    /// Returns the digest of the state: two stores that say the same have the same, whichever
+    /// databases they are. When sources were asked last is no part of it.
+    pub fn digest(&self) -> Result<Digest, StoreError> {
+        self.pool().read(transfer::state_digest)
+    }
+
+    /// Looks whether what is stored is what was written, and hangs together as it must; returns
+    /// what is wrong.
+    pub fn check(&self, project: &dyn Project) -> Result<Vec<Problem>, StoreError> {
+        self.pool().read(|connection| check::check(connection, project))
+    }
+
+    /// Forgets the feed's changes from before a moment, and the revisions that are then neither
+    /// heads nor in a change. A dry run only counts them.
+    pub fn purge(&self, before: Timestamp, dry_run: bool) -> Result<Purged, StoreError> {
+        purge::purge(self.pool(), before, dry_run)
+    }
+
+    /// Returns how much there is.
+    pub fn stats(&self) -> Result<Stats, StoreError> {
+        self.pool().read(stats::stats)
     }
 }

@@ -288,7 +288,7 @@ pub(crate) fn cards(
 }
 
 /// Ends with its joins.
-fn select() -> String {
+pub(crate) fn select() -> String {
     format!("SELECT {COLUMNS}, b.body FROM cards c JOIN card_bodies b ON b.id = c.id")
 }
 

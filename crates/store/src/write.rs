@@ -13,7 +13,7 @@ use callsheet_types::{
 };
 use std::collections::HashMap;
 
-const ENTRIES: Table = Table {
+pub(crate) const ENTRIES: Table = Table {
     name: "entries",
     key: &["id"],
     columns: &[
@@ -32,13 +32,13 @@ const ENTRIES: Table = Table {
     ],
 };
 
-const CONTENTS: Table = Table {
+pub(crate) const CONTENTS: Table = Table {
     name: "contents",
     key: &[],
     columns: &[("id", Type::Int), ("digest", Type::Bytes), ("body", Type::Text)],
 };
 
-const REVISIONS: Table = Table {
+pub(crate) const REVISIONS: Table = Table {
     name: "revisions",
     key: &[],
     columns: &[
@@ -51,7 +51,7 @@ const REVISIONS: Table = Table {
     ],
 };
 
-const FEED: Table = Table {
+pub(crate) const FEED: Table = Table {
     name: "feed",
     key: &[],
     columns: &[
@@ -66,13 +66,13 @@ const FEED: Table = Table {
     ],
 };
 
-const FROZEN: Table = Table {
+pub(crate) const FROZEN: Table = Table {
     name: "frozen",
     key: &[],
     columns: &[("kind", Type::Text), ("key", Type::Text), ("digest", Type::Bytes)],
 };
 
-const SOURCES: Table = Table {
+pub(crate) const SOURCES: Table = Table {
     name: "sources",
     key: &["name"],
     columns: &[

@@ -126,11 +126,16 @@ impl Row<'_> {
     }
 
     pub(crate) fn bytes(&self, column: usize) -> Result<&[u8], StoreError> {
+        self.bytes_if_any(column)?
+            .ok_or_else(|| self.damaged("nothing stands where a digest should"))
+    }
+
+    pub(crate) fn bytes_if_any(&self, column: usize) -> Result<Option<&[u8]>, StoreError> {
         match self.cells {
             Cells::Sqlite(row) => row
                 .get_ref(column)
                 .map_err(|error| self.damaged(error))?
-                .as_bytes()
+                .as_blob_or_null()
                 .map_err(|error| self.damaged(error)),
             Cells::Postgres(row) => row.try_get(column).map_err(|error| self.damaged(error)),
         }

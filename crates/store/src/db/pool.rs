@@ -35,10 +35,6 @@ impl Pool {
         &self.url
     }
 
-    pub(crate) fn place(&self) -> &Arc<str> {
-        &self.place
-    }
-
     /// Opens a connection of one's own.
     pub(crate) fn connect(&self) -> Result<Connection, StoreError> {
         match &self.url {
