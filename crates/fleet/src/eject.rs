@@ -37,6 +37,15 @@ impl Ejection {
         Self { word: AtomicU64::new(IN_SERVICE), times_in_a_row: AtomicU32::new(0) }
     }
 
+    /// Takes over where another one stands. A trial under way is not taken over, since it reports to
+    /// the other: the backend is due for a new one.
+    pub(crate) fn set_like(&self, other: &Self) {
+        let word = other.word.load(Ordering::Acquire) & !ON_TRIAL;
+        let times = other.times_in_a_row.load(Ordering::Relaxed);
+        self.times_in_a_row.store(times, Ordering::Relaxed);
+        self.word.store(word, Ordering::Release);
+    }
+
     pub(crate) fn term(&self, now: u64) -> Term {
         match self.word.load(Ordering::Acquire) {
             IN_SERVICE => Term::InService,

@@ -19,6 +19,11 @@ impl Average {
         Self(AtomicU64::new(NONE))
     }
 
+    /// Takes over what another one has come to.
+    pub(crate) fn set_like(&self, other: &Self) {
+        self.0.store(other.0.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     pub(crate) fn record_ms(&self, sample_ms: u32) {
         self.record_fixed(u64::from(sample_ms) << FRACTION);
     }

@@ -46,4 +46,4 @@ pub use pick::{Refusal, Route};
 pub use policy::{Policy, Strategy, UnknownCapabilities};
 pub use prober::Prober;
 pub use queue::{QueueFull, Ticket, Wait};
-pub use registry::{Backend, BackendStatus, BackendView, Registry, RegistryError};
+pub use registry::{Backend, BackendStatus, BackendView, Registry, RegistryError, Replaced};

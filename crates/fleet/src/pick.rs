@@ -7,7 +7,7 @@ use crate::queue::Wait;
 use crate::shared::Shared;
 use crate::sight::{Choice, Fit, Obstacle, Sight};
 use crate::strategy;
-use crate::sync::random_below;
+use crate::sync::{lock, random_below};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
@@ -56,19 +56,33 @@ pub(crate) enum Otherwise {
 }
 
 pub(crate) fn pick(shared: &Arc<Shared>, model: &str, needs: &Needs<'_>, now: Instant) -> Route {
+    loop {
+        if let Some(route) = pick_now(shared, model, needs, now) {
+            return route;
+        }
+        // What stands in the candidate's place is in the snapshot that is published in this turn.
+        drop(lock(&shared.writer));
+    }
+}
+
+/// As [`pick`]; `None` if nobody could be chosen, and a candidate is just being replaced.
+fn pick_now(shared: &Arc<Shared>, model: &str, needs: &Needs<'_>, now: Instant) -> Option<Route> {
     let snapshot = shared.snapshot.load();
     let Some(sight) = Sight::of(&snapshot, model, needs, nanos(now)) else {
-        return Route::Refuse(Refusal::UnknownModel);
+        return Some(Route::Refuse(Refusal::UnknownModel));
     };
     if let Some(in_flight) = sight.tiers().find_map(|tier| claim_in(shared, &sight, &tier)) {
-        return Route::To(in_flight);
+        return Some(Route::To(in_flight));
     }
-    match otherwise(&sight) {
+    if sight.candidates().any(|index| sight.backend(index).is_replaced()) {
+        return None;
+    }
+    Some(match otherwise(&sight) {
         Otherwise::Wait => {
             Route::Wait(Wait::new(Arc::clone(shared), Arc::clone(&sight.entry.model), needs))
         }
         Otherwise::Refuse(refusal) => Route::Refuse(refusal),
-    }
+    })
 }
 
 fn claim_in(shared: &Arc<Shared>, sight: &Sight<'_>, tier: &Range<usize>) -> Option<InFlight> {

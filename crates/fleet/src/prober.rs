@@ -143,22 +143,27 @@ impl Answered {
 
 fn settle(
     registry: &Registry,
-    backend: &Backend,
+    backend: &Arc<Backend>,
     answered: Answered,
     streak: &mut Streak,
     policy: &HealthPolicy,
 ) {
     let before = backend.status();
     let after = judge(streak, before, &answered.outcome, policy);
-    // Models first: a backend that becomes healthy can be picked at once. An error below means
-    // that the backend is gone, and then there is nothing to keep.
-    if let Some(models) = answered.models {
-        let _ = registry.update_models(&backend.id, models);
+    // Models first: a backend that becomes healthy can be picked at once.
+    if let Some(models) = answered.models
+        && registry.listed(backend, models).is_err()
+    {
+        return;
     }
     let complaint = match answered.outcome {
         ProbeOutcome::Up { complaint } => complaint,
         ProbeOutcome::Down { error } => Some(error),
     };
+    if registry.probed(backend, after, complaint.clone()).is_err() {
+        // It is gone, or another stands in its place: what was found concerns nobody.
+        return;
+    }
     if after != before {
         let reason = complaint.as_deref().unwrap_or("");
         if after == BackendStatus::Unhealthy {
@@ -167,7 +172,6 @@ fn settle(
             tracing::info!(backend = &*backend.id, was = %before, reason, "backend is {after}");
         }
     }
-    let _ = registry.set_status_unless_draining(&backend.id, after, complaint);
 }
 
 async fn ask(backend: &Backend, fixed_models: bool, by: Instant) -> Answered {

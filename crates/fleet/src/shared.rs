@@ -36,12 +36,21 @@ impl Shared {
     /// Gives up a place that the caller has taken: to the oldest request that waits and that it
     /// suits, or to nobody.
     pub(crate) fn give_back(self: &Arc<Self>, backend: &Arc<Backend>) {
+        let mut backend = backend;
         loop {
             let joined = self.queue.joined();
-            if self.queue.waiting() > 0 && self.hand_over(backend) {
+            let is_over_limit = backend.is_over_limit();
+            if !is_over_limit && self.queue.waiting() > 0 && self.hand_over(backend) {
                 return;
             }
-            backend.free_place();
+            if let Err(successor) = backend.free_place() {
+                backend = successor;
+                continue;
+            }
+            if is_over_limit {
+                // Others may have freed theirs at the same time, all for the same reason.
+                return self.offer(backend);
+            }
             // Whoever joined after the look at the queue may have looked at the backend before
             // the place was free. One of the two must see the other; this is the one.
             if self.queue.joined() == joined || !backend.take_place() {

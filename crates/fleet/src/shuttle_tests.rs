@@ -1,11 +1,12 @@
 //! The concurrent promises under shuttle, which tries thousands of interleavings and reports a
 //! thread that waits for ever: `cargo test -p callsheet-fleet --features shuttle --lib shuttle_`.
 
-use crate::fixture::{backend, fleet, limited, models, pending, pick, route};
+use crate::fixture::{backend, cards, fleet, limited, models, pending, pick, route};
 use crate::registry::{BackendStatus, Registry};
-use crate::{InFlight, Needs, Route, Strategy};
+use crate::{InFlight, Known, Needs, Route, Strategy};
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::{future::block_on, thread};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,27 @@ fn shuttle_readers_and_writers_keep_the_index_whole() {
                     assert!(found.iter().any(|backend| backend.id == "a"));
                     assert!(registry.get_all_backends().len() <= 2);
                 }
+            }),
+        ]);
+        registry.check_index();
+    });
+}
+
+#[test]
+fn shuttle_what_a_directory_says_is_in_the_index() {
+    explore(|| {
+        let registry = Arc::new(Registry::new());
+        registry.add_backend(backend("a", &["m"])).unwrap();
+        let set = |tokens: u32| {
+            let known = Known { context_length: Some(tokens), ..Known::default() };
+            move |registry: &Registry| registry.set_directory(cards(move |_, _| known.clone()))
+        };
+        all(vec![
+            spawn(&registry, set(1)),
+            spawn(&registry, set(2)),
+            spawn(&registry, |registry| registry.update_models("a", models(&["m", "n"])).unwrap()),
+            spawn(&registry, |registry| {
+                registry.replace_backend(backend("a", &[])).unwrap();
             }),
         ]);
         registry.check_index();
@@ -139,6 +161,55 @@ fn shuttle_a_limit_is_never_exceeded() {
         };
         all((0..3).map(|_| spawn(&registry, use_it)).collect());
         assert_eq!(pending(&registry), 0);
+    });
+}
+
+#[test]
+fn shuttle_a_limit_and_every_place_outlive_a_replacement() {
+    explore(|| {
+        let registry = Arc::new(limited(Strategy::Adaptive, 1, Some(1)));
+        let at_once = Arc::new(AtomicUsize::new(0));
+        let use_it = || {
+            let at_once = Arc::clone(&at_once);
+            spawn(&registry, move |registry| {
+                let held = get(registry);
+                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
+                at_once.fetch_sub(1, Ordering::SeqCst);
+                drop(held);
+            })
+        };
+        let replace = |registry: &Registry| {
+            let new = backend("b0", &["m"]).with_max_concurrent(NonZeroU32::new(1));
+            registry.replace_backend(new).unwrap();
+        };
+        all(vec![use_it(), use_it(), spawn(&registry, replace), use_it()]);
+        assert_eq!((pending(&registry), registry.queue_len()), (0, 0));
+        registry.check_index();
+    });
+}
+
+#[test]
+fn shuttle_a_replacement_turns_nobody_away() {
+    explore(|| {
+        let registry = Arc::new(fleet(Strategy::RoundRobin, 1));
+        let use_it = |registry: &Registry| drop(pick(registry));
+        let replace = |registry: &Registry| {
+            registry.replace_backend(backend("b0", &["m"])).unwrap();
+        };
+        let probe = |registry: &Registry| {
+            let seen = registry.get_backend("b0").unwrap();
+            // Whoever is replaced meanwhile is not there to be probed.
+            let _ = registry.listed(&seen, models(&["m", "n"]));
+            let _ = registry.probed(&seen, BackendStatus::Healthy, None);
+        };
+        all(vec![
+            spawn(&registry, use_it),
+            spawn(&registry, use_it),
+            spawn(&registry, replace),
+            spawn(&registry, probe),
+        ]);
+        assert_eq!(pending(&registry), 0);
+        registry.check_index();
     });
 }
 

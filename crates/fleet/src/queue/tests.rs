@@ -67,6 +67,27 @@ fn who_waits_is_given_what_suits_by_its_card() {
 }
 
 #[test]
+fn who_waits_gets_the_place_of_a_replaced_backend_when_it_is_within_the_new_limit() {
+    let registry = limited(Strategy::Adaptive, 1, Some(2));
+    let (first, second) = (pick(&registry), pick(&registry));
+    let mut ticket = wait(&registry);
+    let new = backend("b0", &["m"]).with_max_concurrent(NonZeroU32::new(1));
+    registry.replace_backend(new).unwrap();
+    assert!(granted(&mut ticket).is_none());
+    drop(first);
+    assert!(granted(&mut ticket).is_none(), "the new limit is reached still");
+    drop(second);
+    let held = granted(&mut ticket).unwrap();
+    assert_eq!((pending(&registry), held.backend().max_concurrent()), (1, NonZeroU32::new(1)));
+
+    let mut ticket = wait(&registry);
+    registry.replace_backend(backend("b0", &["m"])).unwrap();
+    let third = granted(&mut ticket).unwrap();
+    drop((held, third));
+    assert_eq!((pending(&registry), registry.queue_len()), (0, 0));
+}
+
+#[test]
 fn a_granted_ticket_is_done() {
     let registry = one_place();
     let held = pick(&registry);

@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+
+/// The bit beside the count of requests that says that another backend stands in this one's place.
+/// Whoever counts learns of it in the same step, so that no request is counted at the wrong one.
+const REPLACED: u32 = 1 << 31;
 
 /// A longer model id is taken, but is so unusual that the log should say so.
 const LONG_MODEL_ID: usize = 1000;
@@ -79,6 +83,8 @@ pub struct Backend {
     link: Option<Arc<Link>>,
     models: ArcSwap<Arc<[Model]>>,
     last_check: Mutex<LastCheck>,
+    /// What stands in its place; set before [`REPLACED`] is.
+    successor: OnceLock<Arc<Backend>>,
     live: CachePadded<Live>,
 }
 
@@ -131,6 +137,7 @@ impl Backend {
             link: None,
             models: ArcSwap::new(Arc::new(models)),
             last_check: Mutex::new(LastCheck { at: Timestamp::now(), error: None }),
+            successor: OnceLock::new(),
             live: CachePadded::new(Live {
                 pending: AtomicU32::new(0),
                 max_concurrent: None,
@@ -200,7 +207,7 @@ impl Backend {
 
     /// Returns how many requests it has now.
     pub fn pending_requests(&self) -> u32 {
-        self.live.pending.load(Ordering::SeqCst)
+        self.live.pending.load(Ordering::SeqCst) & !REPLACED
     }
 
     /// Returns how many requests it was ever given.
@@ -260,38 +267,102 @@ impl Backend {
         true
     }
 
-    /// Takes a place for one request, unless all are taken.
+    /// Takes a place for one request, unless all are taken, or the backend is replaced.
     pub(crate) fn take_place(&self) -> bool {
         let pending = &self.live.pending;
         let Some(max) = self.max_concurrent() else {
-            pending.fetch_add(1, Ordering::SeqCst);
-            return true;
+            let is_taken = pending.fetch_add(1, Ordering::SeqCst) & REPLACED == 0;
+            if !is_taken {
+                pending.fetch_sub(1, Ordering::SeqCst);
+            }
+            return is_taken;
         };
-        let one_more = |now: u32| (now < max.get()).then_some(now + 1);
+        let one_more = |now: u32| (now & REPLACED == 0 && now < max.get()).then_some(now + 1);
         pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more).is_ok()
     }
 
     /// Takes a place even beyond the limit; returns how many are taken then.
     pub(crate) fn force_place(&self) -> u32 {
-        self.live.pending.fetch_add(1, Ordering::SeqCst) + 1
+        let before = self.live.pending.fetch_add(1, Ordering::SeqCst);
+        match self.successor.get() {
+            Some(successor) if before & REPLACED != 0 => {
+                self.live.pending.fetch_sub(1, Ordering::SeqCst);
+                successor.force_place()
+            }
+            _ => before + 1,
+        }
     }
 
-    /// Frees a place; returns how many are still taken. Below 0 it cannot go: that would be a
-    /// caller's error, is logged, and changes nothing.
-    pub(crate) fn free_place(&self) -> u32 {
-        let one_less = |now: u32| now.checked_sub(1);
+    /// Frees a place; returns how many are still taken. If the backend is replaced, the place counts
+    /// at its successor too: this is returned, and the caller frees it there. Below 0 it cannot go:
+    /// that would be a caller's error, is logged, and changes nothing.
+    pub(crate) fn free_place(&self) -> Result<u32, &Arc<Self>> {
+        let one_less = |now: u32| (now & !REPLACED != 0).then(|| now - 1);
         let freed = self.live.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
-        freed.map_or_else(
-            |_| {
+        match (freed, self.successor.get()) {
+            (Ok(before), Some(successor)) if before & REPLACED != 0 => Err(successor),
+            (Ok(before), _) => Ok(before - 1),
+            (Err(_), _) => {
                 tracing::warn!(backend = %self.id, "a request ended that was never counted");
-                0
-            },
-            |before| before - 1,
-        )
+                Ok(0)
+            }
+        }
     }
 
     pub(crate) fn has_place(&self) -> bool {
-        self.max_concurrent().is_none_or(|max| self.pending_requests() < max.get())
+        let now = self.live.pending.load(Ordering::SeqCst);
+        now & REPLACED == 0 && self.max_concurrent().is_none_or(|max| now < max.get())
+    }
+
+    /// Returns whether it has more requests than it takes: its predecessor took more.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.max_concurrent().is_some_and(|max| self.pending_requests() > max.get())
+    }
+
+    /// Returns whether another backend stands in its place.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.live.pending.load(Ordering::SeqCst) & REPLACED != 0
+    }
+
+    /// Puts a backend that nobody knows yet in the place of this one, which is given no request any
+    /// more: what this one has in flight counts there from now on.
+    pub(crate) fn hand_on_to(&self, successor: &Arc<Self>) {
+        // Only the registry replaces, one backend at a time, and each once.
+        let _ = self.successor.set(Arc::clone(successor));
+        let mut now = self.live.pending.load(Ordering::SeqCst);
+        loop {
+            // Nobody else counts there before the exchange, and everybody after it.
+            successor.live.pending.store(now, Ordering::SeqCst);
+            let exchange = self.live.pending.compare_exchange(
+                now,
+                now | REPLACED,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+            match exchange {
+                Ok(_) => return,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// Returns whether another backend is the same server, however it is to be treated.
+    pub(crate) fn is_same_server(&self, other: &Self) -> bool {
+        (&self.url, self.backend_type) == (&other.url, other.backend_type)
+    }
+
+    /// Takes over how the same server was doing.
+    pub(crate) fn continue_from(&self, old: &Self) {
+        let (status, error) = (old.status(), old.last_error());
+        self.set_status(status, error, |_| true);
+        let (new, old) = (&self.live, &old.live);
+        let failures = old.failures_in_a_row.load(Ordering::Relaxed);
+        new.failures_in_a_row.store(failures, Ordering::Relaxed);
+        new.ejection.set_like(&old.ejection);
+        new.total.store(old.total.load(Ordering::Relaxed), Ordering::Relaxed);
+        new.first_byte.set_like(&old.first_byte);
+        new.first_byte_at.store(old.first_byte_at.load(Ordering::Relaxed), Ordering::Relaxed);
+        new.whole.set_like(&old.whole);
     }
 
     pub(crate) fn count_request(&self) {

@@ -54,6 +54,15 @@ pub struct Registry {
     shared: Arc<Shared>,
 }
 
+/// A backend, and what stands in its place.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// What was there; requests that it has in flight run on.
+    pub old: Arc<Backend>,
+    /// What is there now.
+    pub new: Arc<Backend>,
+}
+
 impl Default for Registry {
     fn default() -> Self {
         Self::with_policy(Policy::default())
@@ -199,6 +208,54 @@ impl Registry {
         Ok(backend)
     }
 
+    /// Puts a backend in the place of the one of its id, in one step: nobody sees neither or both.
+    ///
+    /// What the old one has in flight runs on, and counts against the new one's limit. Where it is
+    /// the same server, by address and type, what is known of it stands until its next probe: its
+    /// status, its models if the new one brings none, its latency, its ejection. A backend that
+    /// drains drains on, whatever stands in its place.
+    pub fn replace_backend(&self, new: Backend) -> Result<Replaced, RegistryError> {
+        let new = Arc::new(new);
+        let declared = new.models();
+        let ask = |snapshot: &Snapshot| {
+            let old = Arc::clone(registered(snapshot, &new.id)?);
+            let keeps_models = declared.is_empty() && old.is_same_server(&new);
+            let models = if keeps_models { old.models() } else { Arc::clone(&declared) };
+            let offered = snapshot.cards.offered(&new, &models);
+            Ok((old, keeps_models, models, offered))
+        };
+        let old = self.change(ask, |snapshot, (old, keeps_models, models, offered)| {
+            let before = old.models();
+            let is_stale = keeps_models && !Arc::ptr_eq(&models, &before);
+            if is_stale || !snapshot.holds(&old) {
+                return Ok(None);
+            }
+            if old.is_same_server(&new) {
+                new.continue_from(&old);
+            } else if old.status() == BackendStatus::Draining {
+                new.set_status(BackendStatus::Draining, None, |_| true);
+            }
+            new.set_models(Arc::clone(&models));
+            let mut changes = Changes::new();
+            for model in before.iter() {
+                changes.entry(&model.id).or_default().push((Arc::clone(&old), None));
+            }
+            for (model, offered) in models.iter().zip(offered) {
+                let change = (Arc::clone(&new), Some(offered));
+                changes.entry(&model.id).or_default().push(change);
+            }
+            let this = |other: &Arc<Backend>| Arc::ptr_eq(other, &old);
+            let all = snapshot.all.iter().map(|other| if this(other) { &new } else { other });
+            let next = Arc::new(snapshot.with(all.cloned().collect(), changes));
+            // Between these two, requests find no place at either, and wait for this turn to end.
+            old.hand_on_to(&new);
+            self.shared.snapshot.store(next);
+            Ok(Some(old))
+        })?;
+        self.shared.offer(&new);
+        Ok(Replaced { old, new })
+    }
+
     /// Returns a backend.
     pub fn get_backend(&self, id: &str) -> Option<Arc<Backend>> {
         self.shared.snapshot.load().backend(id).cloned()
@@ -255,29 +312,56 @@ impl Registry {
         status: BackendStatus,
         error: Option<String>,
     ) -> Result<(), RegistryError> {
-        self.change_status(id, status, error, |_| true)
+        self.change_status(&Which::Named(id), status, error, |_| true)
     }
 
-    /// As [`Registry::update_status`], but a backend that drains stays as it is: a probe's result
-    /// must not undo what somebody ordered.
+    /// As [`Registry::update_status`], but a backend that drains stays as it is.
     pub fn set_status_unless_draining(
         &self,
         id: &str,
         status: BackendStatus,
         error: Option<String>,
     ) -> Result<(), RegistryError> {
-        self.change_status(id, status, error, |now| now != BackendStatus::Draining)
+        let may = |now| now != BackendStatus::Draining;
+        self.change_status(&Which::Named(id), status, error, may)
+    }
+
+    /// Notes what a probe found: for this very backend, not for one that stands in its place by now,
+    /// and not against somebody's order to drain it.
+    pub(crate) fn probed(
+        &self,
+        backend: &Arc<Backend>,
+        status: BackendStatus,
+        error: Option<String>,
+    ) -> Result<(), RegistryError> {
+        let may = |now| now != BackendStatus::Draining;
+        self.change_status(&Which::This(backend), status, error, may)
+    }
+
+    /// As [`Registry::update_models`], for this very backend.
+    pub(crate) fn listed(
+        &self,
+        backend: &Arc<Backend>,
+        models: Vec<Model>,
+    ) -> Result<(), RegistryError> {
+        self.change_models(&Which::This(backend), models)
     }
 
     fn change_status(
         &self,
-        id: &str,
+        which: &Which<'_>,
         status: BackendStatus,
         error: Option<String>,
         may: impl Fn(BackendStatus) -> bool,
     ) -> Result<(), RegistryError> {
-        let backend = self.registered(id)?;
-        if backend.set_status(status, error, may) {
+        let changed = {
+            // Whoever replaces a backend takes its status over, and must not miss this one.
+            let _turn = lock(&self.shared.writer);
+            let snapshot = self.shared.snapshot.load();
+            let backend = which.find(&snapshot)?;
+            backend.set_status(status, error, may).then_some(backend)
+        };
+        if let Some(backend) = changed {
             self.shared.offer(&backend);
         }
         Ok(())
@@ -285,18 +369,14 @@ impl Registry {
 
     /// Replaces a backend's models, all at once: readers see the old list or the new.
     pub fn update_models(&self, id: &str, models: Vec<Model>) -> Result<(), RegistryError> {
-        self.change_models(models, id, |snapshot| registered(snapshot, id).cloned())
+        self.change_models(&Which::Named(id), models)
     }
 
-    fn change_models(
-        &self,
-        models: Vec<Model>,
-        id: &str,
-        find: impl Fn(&Snapshot) -> Result<Arc<Backend>, RegistryError>,
-    ) -> Result<(), RegistryError> {
+    fn change_models(&self, which: &Which<'_>, models: Vec<Model>) -> Result<(), RegistryError> {
+        let id = which.id();
         let new = distinct(id, models);
         let ask = |snapshot: &Snapshot| {
-            let backend = find(snapshot)?;
+            let backend = which.find(snapshot)?;
             // Most probes bring what is known.
             let is_same = backend.models() == new;
             let offered = (!is_same).then(|| snapshot.cards.offered(&backend, &new));
@@ -305,7 +385,7 @@ impl Registry {
         let backend = self.change(ask, |snapshot, (backend, offered)| {
             let old = backend.models();
             let Some(offered) = offered else { return Ok((old == new).then_some(None)) };
-            if !Arc::ptr_eq(&find(snapshot)?, &backend) {
+            if !Arc::ptr_eq(&which.find(snapshot)?, &backend) {
                 return Ok(None);
             }
             // Only models whose offer changes are indexed anew; most lists change little.
@@ -340,8 +420,14 @@ impl Registry {
     /// Ends a request that [`Registry::increment_pending`] counted; returns how many are left.
     pub fn decrement_pending(&self, id: &str) -> Result<u32, RegistryError> {
         let backend = self.registered(id)?;
-        let left = backend.free_place();
-        self.shared.offer(&backend);
+        let mut freed = &backend;
+        let left = loop {
+            match freed.free_place() {
+                Ok(left) => break left,
+                Err(successor) => freed = successor,
+            }
+        };
+        self.shared.offer(freed);
         Ok(left)
     }
 
@@ -370,6 +456,33 @@ impl Registry {
 
     fn registered(&self, id: &str) -> Result<Arc<Backend>, RegistryError> {
         registered(&self.shared.snapshot.load(), id).cloned()
+    }
+}
+
+/// Which backend is meant.
+enum Which<'a> {
+    /// Whichever has this id.
+    Named(&'a str),
+    /// This very one, and none that stands in its place.
+    This(&'a Arc<Backend>),
+}
+
+impl Which<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Named(id) => id,
+            Self::This(backend) => &backend.id,
+        }
+    }
+
+    fn find(&self, snapshot: &Snapshot) -> Result<Arc<Backend>, RegistryError> {
+        let found = registered(snapshot, self.id())?;
+        match self {
+            Self::This(backend) if !Arc::ptr_eq(backend, found) => {
+                Err(RegistryError::BackendNotFound(backend.id.clone()))
+            }
+            _ => Ok(Arc::clone(found)),
+        }
     }
 }
 

@@ -448,6 +448,174 @@ fn an_update_touches_only_the_models_that_change() {
     assert!(!Arc::ptr_eq(&n, &registry.get_backends_for_model("n")));
 }
 
+// Replacing
+
+fn only(id: &str) -> Needs<'_> {
+    Needs { only: Some(id), ..Needs::default() }
+}
+
+fn place(registry: &Registry, id: &str) -> crate::InFlight {
+    match registry.pick("m", &only(id), Instant::now()) {
+        Route::To(in_flight) => in_flight,
+        other => panic!("expected a place, got {other:?}"),
+    }
+}
+
+fn waits(registry: &Registry, id: &str) -> bool {
+    matches!(registry.pick("m", &only(id), Instant::now()), Route::Wait(_))
+}
+
+fn limit(most: u32) -> Option<std::num::NonZeroU32> {
+    std::num::NonZeroU32::new(most)
+}
+
+#[test]
+fn a_replaced_backend_is_gone_and_its_requests_count_against_the_new_limit() {
+    let registry = with(&[("a", &["m", "n"]), ("b", &["m"])]);
+    registry.update_status("a", BackendStatus::Healthy, None).unwrap();
+    let held = [(); 3].map(|()| place(&registry, "a"));
+    let new = backend("a", &["m", "o"]).with_max_concurrent(limit(2));
+    let Replaced { old, new } = registry.replace_backend(new).unwrap();
+    assert!(Arc::ptr_eq(held[0].backend(), &old));
+    assert!(Arc::ptr_eq(&registry.get_backend("a").unwrap(), &new));
+    assert_eq!(registry.model_ids(), ["m".into(), "o".into()]);
+    assert_eq!(ids(&registry.get_backends_for_model("m")), ["a", "b"]);
+    registry.check_index();
+
+    assert_eq!((new.pending_requests(), new.total_requests()), (3, 3));
+    let [first, second, third] = held;
+    assert!(waits(&registry, "a"));
+    drop(first);
+    assert!(waits(&registry, "a"));
+    drop(second);
+    let fourth = place(&registry, "a");
+    assert!(Arc::ptr_eq(fourth.backend(), &new) && waits(&registry, "a"));
+    drop((third, fourth));
+    assert_eq!((old.pending_requests(), new.pending_requests()), (0, 0));
+    missing(registry.replace_backend(backend("x", &[])));
+}
+
+#[test]
+fn requests_find_their_way_through_several_replacements() {
+    let registry = with(&[("a", &["m"])]);
+    registry.update_status("a", BackendStatus::Healthy, None).unwrap();
+    let mut held = Vec::new();
+    for most in [1, 2, 3] {
+        let new = backend("a", &["m"]).with_max_concurrent(limit(most));
+        registry.replace_backend(new).unwrap();
+        held.push(place(&registry, "a"));
+        assert!(waits(&registry, "a"));
+    }
+    assert_eq!(registry.increment_pending("a"), Ok(4));
+    assert_eq!(registry.decrement_pending("a"), Ok(3));
+    drop(held);
+    assert_eq!(registry.get_backend("a").unwrap().pending_requests(), 0);
+}
+
+#[test]
+fn the_same_server_is_known_and_another_is_not() {
+    let replaced = |url: &str, list: &[&str]| {
+        let registry = with(&[("a", &["m"])]);
+        let error = Some("slow".to_owned());
+        registry.update_status("a", BackendStatus::Healthy, error).unwrap();
+        registry.update_latency("a", 70).unwrap();
+        place(&registry, "a").rest(Duration::from_mins(1), Instant::now());
+        let mut new = backend("a", list);
+        new.url = url.to_owned();
+        let new = registry.replace_backend(new).unwrap().new;
+        registry.check_index();
+        let models: Vec<_> = new.models().iter().map(|model| model.id.clone()).collect();
+        (new.status(), new.last_error(), new.avg_latency_ms(), models.join(" "))
+    };
+    let same = |models: &str| {
+        (BackendStatus::Healthy, Some("slow".to_owned()), Some(70), models.to_owned())
+    };
+    assert_eq!(replaced("http://a:1", &[]), same("m"));
+    assert_eq!(replaced("http://a:1", &["n", "o"]), same("n o"));
+    assert_eq!(replaced("http://a:2", &[]), (BackendStatus::Unknown, None, None, String::new()));
+}
+
+#[test]
+fn what_drains_and_what_is_ejected_stay_so() {
+    let registry = with(&[("a", &["m"]), ("b", &["m"])]);
+    for id in ["a", "b"] {
+        registry.update_status(id, BackendStatus::Healthy, None).unwrap();
+    }
+    let now = Instant::now();
+    place(&registry, "a").rest(Duration::from_secs(1), now).unwrap();
+    let replace = |id: &str| registry.replace_backend(backend(id, &["m"])).unwrap().new;
+    assert_eq!(replace("a").ejected_until(), Some(now + Duration::from_secs(1)));
+    // Its trial is under way at the one that was: the new one is due for another.
+    let later = now + Duration::from_secs(2);
+    let trial = |registry: &Registry| match registry.pick("m", &only("a"), later) {
+        Route::To(in_flight) => in_flight,
+        other => panic!("expected a trial, got {other:?}"),
+    };
+    let first = trial(&registry);
+    replace("a");
+    let second = trial(&registry);
+    assert!(first.is_trial() && second.is_trial());
+    first.failed(later);
+    second.succeeded(later);
+    assert_eq!(registry.get_backend("a").unwrap().ejected_until(), None);
+
+    registry.update_status("b", BackendStatus::Draining, None).unwrap();
+    let mut elsewhere = backend("b", &["m"]);
+    elsewhere.url = "http://elsewhere:1".into();
+    let new = registry.replace_backend(elsewhere).unwrap().new;
+    assert_eq!(new.status(), BackendStatus::Draining);
+}
+
+#[test]
+fn a_probe_of_what_was_replaced_or_removed_changes_nothing() {
+    let registry = with(&[("a", &["m"])]);
+    let Replaced { old, new } = registry.replace_backend(backend("a", &["m"])).unwrap();
+    let gone = RegistryError::BackendNotFound("a".into());
+    for _ in ["replaced", "removed"] {
+        assert_eq!(registry.listed(&old, models(&["x"])), Err(gone.clone()));
+        assert_eq!(registry.probed(&old, BackendStatus::Healthy, None), Err(gone.clone()));
+        assert_eq!((new.status(), new.models().len()), (BackendStatus::Unknown, 1));
+        assert_eq!(old.status(), BackendStatus::Unknown);
+        let _ = registry.remove_backend("a");
+        assert!(registry.get_backends_for_model("x").is_empty());
+    }
+    let back = registry.add_backend(backend("a", &["m"])).unwrap();
+    registry.listed(&back, models(&["y"])).unwrap();
+    registry.probed(&back, BackendStatus::Healthy, None).unwrap();
+    assert_eq!((registry.model_ids(), back.status()), (vec!["y".into()], BackendStatus::Healthy));
+    registry.check_index();
+}
+
+#[test]
+fn nobody_notices_a_replacement() {
+    watched(|| {
+        let registry = with(&[("a", &["m"])]);
+        registry.update_status("a", BackendStatus::Healthy, None).unwrap();
+        let (done, at_once) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        // Two requesters and two places: each must find one, always.
+                        let held = place(&registry, "a");
+                        assert!(at_once.fetch_add(1, Ordering::SeqCst) < 2);
+                        at_once.fetch_sub(1, Ordering::SeqCst);
+                        drop(held);
+                    }
+                });
+            }
+            for round in 0..3000_u32 {
+                // With a limit, and without one.
+                let most = limit(if round.is_multiple_of(2) { 2 } else { 0 });
+                registry.replace_backend(backend("a", &["m"]).with_max_concurrent(most)).unwrap();
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(registry.get_backend("a").unwrap().pending_requests(), 0);
+        registry.check_index();
+    });
+}
+
 // What is known beside what backends say
 
 #[test]
@@ -672,6 +840,7 @@ enum Step {
     Zone(bool),
     Strategy(usize),
     Directory(u8),
+    Replace(u8, Vec<u8>),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -681,6 +850,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (id.clone(), list()).prop_map(|(id, list)| Step::Add(id, list)),
         1 => [(id.clone(), list()), (id.clone(), list())].prop_map(Step::AddTwo),
         2 => id.clone().prop_map(Step::Remove),
+        2 => (id.clone(), list()).prop_map(|(id, list)| Step::Replace(id, list)),
         4 => (id, list()).prop_map(|(id, list)| Step::Models(id, list)),
         1 => any::<bool>().prop_map(Step::Zone),
         1 => (0..5_usize).prop_map(Step::Strategy),
@@ -765,6 +935,7 @@ proptest! {
                 Step::AddTwo(two) => {
                     registry.add_backends(two.map(|(id, list)| numbered(id, &list)))
                 }
+                Step::Replace(id, list) => registry.replace_backend(numbered(id, &list)).map(drop),
                 Step::Remove(id) => registry.remove_backend(&format!("b{id}")).map(drop),
                 Step::Models(id, list) => {
                     registry.update_models(&format!("b{id}"), numbered_models(&list))
