@@ -5,6 +5,7 @@
 mod cards_diff;
 mod cards_names;
 mod cards_presets;
+mod formats;
 mod merge;
 mod merge_fixture;
 mod merge_properties;
