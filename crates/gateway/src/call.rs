@@ -85,7 +85,9 @@ impl Call {
 
     /// Begins an attempt on the backend whose place this is; an earlier one's place is given back.
     pub(crate) fn begin(&mut self, place: InFlight, model: &str, now: Instant) {
-        let meters = self.gateway.meters.pair(&place.backend().id, model);
+        let id = &place.backend().id;
+        let is_there = || self.gateway.fleet.get_backend(id).is_some();
+        let meters = self.gateway.meters.pair(id, model, is_there);
         self.attempts += 1;
         self.first_byte = None;
         self.serving = Some(Serving { place, meters, since: now });
@@ -147,12 +149,8 @@ impl Call {
             (Failure::Status { code: 429, .. }, None) => serving.place.rest(BUSY, now),
             (_, None) => serving.place.failed(now),
         };
-        // One that was removed meanwhile must not come back as a series that nobody removes.
-        let is_known = self.gateway.fleet.get_backend(&backend.id).is_some();
-        if is_known {
-            self.gateway.meters.failed(&backend.id, model, class);
-        }
-        if let Some(duration) = ejected.filter(|_| is_known) {
+        self.gateway.meters.failed(&backend.id, model, class);
+        if let Some(duration) = ejected {
             self.gateway.meters.ejected(&backend.id);
             tracing::warn!(
                 backend = &*backend.id,
@@ -161,6 +159,7 @@ impl Call {
                 "backend is out of routing"
             );
         }
+        self.gateway.forget_if_gone(&backend.id);
     }
 
     /// Notes that the answer was cut after it had begun.

@@ -140,6 +140,15 @@ impl Gateway {
         self.meters.forget(id);
     }
 
+    /// Forgets what was just counted for a backend, if it was removed meanwhile: it must not come
+    /// back as a series that nobody removes. To be asked after counting, since whoever removes a
+    /// backend forgets it afterwards.
+    pub(crate) fn forget_if_gone(&self, id: &str) {
+        if self.fleet.get_backend(id).is_none() {
+            self.meters.forget(id);
+        }
+    }
+
     /// Returns a hold on the gateway for one thread, so that counting its requests' references
     /// touches no cache line of another's.
     pub fn for_thread(self: &Arc<Self>) -> Handle {
@@ -240,9 +249,8 @@ impl Gateway {
                         drop(place);
                         return Err((call, failed(scan, failures)));
                     }
-                    if self.fleet.get_backend(backend).is_some() {
-                        self.meters.retried(backend, target.model, failure.class());
-                    }
+                    self.meters.retried(backend, target.model, failure.class());
+                    self.forget_if_gone(backend);
                 }
                 call.begin(place, target.model, now);
                 let attempt = Attempt {

@@ -103,8 +103,14 @@ impl Meters {
     }
 
     /// Returns where to count a backend and a model that it offers. Names that only a client knows
-    /// must not come here: each makes a series that stays.
-    pub(crate) fn pair(&self, backend: &str, model: &str) -> LocalArc<Pair> {
+    /// must not come here: each makes a series that stays. `is_there` is asked of a backend that is
+    /// not counted yet: one that is gone by then is counted for nobody.
+    pub(crate) fn pair(
+        &self,
+        backend: &str,
+        model: &str,
+        is_there: impl FnOnce() -> bool,
+    ) -> LocalArc<Pair> {
         if let Some(pair) = self.pairs.load().get(backend).and_then(|models| models.get(model)) {
             return pair.get();
         }
@@ -120,6 +126,11 @@ impl Meters {
             models.entry(model.into()).or_insert_with(|| Arc::clone(&pair));
             pairs
         });
+        // Only now: whoever removes a backend forgets it afterwards, and so meets this series, or
+        // had removed it before this look.
+        if !is_there() {
+            self.forget(backend);
+        }
         let pairs = self.pairs.load();
         pairs.get(backend).and_then(|models| models.get(model)).unwrap_or(&pair).get()
     }
@@ -138,13 +149,17 @@ impl Meters {
 
     /// Counts a request that was answered without any backend.
     pub(crate) fn answered_here(&self, took: Duration) {
-        self.pair("", "").tally.ended("ok", took);
+        self.nobody().tally.ended("ok", took);
     }
 
     /// Counts a request that no backend was asked for.
     pub(crate) fn refused(&self, code: &str, took: Duration) {
         self.errors.with_label_values(&["", "", code]).inc();
-        self.pair("", "").tally.ended("refused", took);
+        self.nobody().tally.ended("refused", took);
+    }
+
+    fn nobody(&self) -> LocalArc<Pair> {
+        self.pair("", "", || true)
     }
 
     /// Forgets every series of a backend that is gone.
@@ -210,7 +225,7 @@ mod tests {
     fn a_backend_that_is_gone_leaves_no_series() {
         let meters = Meters::new().unwrap();
         for backend in ["a", "b"] {
-            meters.pair(backend, "m").tally.ended("ok", Duration::from_secs(1));
+            meters.pair(backend, "m", || true).tally.ended("ok", Duration::from_secs(1));
             meters.failed(backend, "m", "connect");
             meters.retried(backend, "m", "connect");
             meters.ejected(backend);
@@ -224,7 +239,10 @@ mod tests {
         assert_eq!((series("a"), series("b")), (11, 11));
         meters.forget("a");
         assert_eq!((series("a"), series("b")), (0, 11));
-        meters.pair("a", "m").tally.ended("ok", Duration::ZERO);
+        // A request that picked it just before it was removed.
+        meters.pair("a", "m", || false).tally.ended("ok", Duration::ZERO);
+        assert_eq!((series("a"), series("b")), (0, 11));
+        meters.pair("a", "m", || true).tally.ended("ok", Duration::ZERO);
         assert_eq!(series("a"), 8);
     }
 }

@@ -3,4 +3,5 @@
 
 mod listing;
 mod presets;
+mod removal;
 mod scene;
