@@ -53,7 +53,8 @@ pub struct ConflictFilter<'a> {
 ///
 /// What is united (capabilities), told apart by name (parameters, and what has no field) or for
 /// people only (names) contradicts nothing. Of two price lists only the rows that both have are
-/// compared, and a day does not contradict its month.
+/// compared; a day does not contradict its month, nor a list of weights another that names one of
+/// its places.
 pub fn conflicts(heads: &[Stored], filter: ConflictFilter<'_>) -> Vec<Disagreement> {
     let of_provider = |key: &str| match filter.provider {
         Some(provider) => key.split_once(':').is_some_and(|(of, _)| of == provider),

@@ -141,12 +141,19 @@ pub(crate) fn is_same(field: &str, a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Returns whether two values of a field can both be true: a month and a day in it can.
+/// Returns whether two values of a field can both be true: a month and a day in it can, and so can
+/// two lists of places that have one in common.
 pub(crate) fn agrees(field: &str, a: &Value, b: &Value) -> bool {
-    if let (Some(FieldType::Date), Value::String(a), Value::String(b)) = (known(field), a, b) {
-        return a.starts_with(b.as_str()) || b.starts_with(a.as_str());
+    match (known(field), a, b) {
+        (Some(FieldType::Date), Value::String(a), Value::String(b)) => {
+            a.starts_with(b.as_str()) || b.starts_with(a.as_str())
+        }
+        (Some(FieldType::Weights), Value::Array(a), Value::Array(b)) => {
+            let is_in_both = |place: &Value| b.iter().any(|other| other["url"] == place["url"]);
+            a.iter().any(is_in_both)
+        }
+        _ => is_same(field, a, b),
     }
-    is_same(field, a, b)
 }
 
 pub(crate) fn decimal(number: &serde_json::Number) -> Option<Decimal> {

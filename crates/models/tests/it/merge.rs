@@ -397,9 +397,9 @@ fn every_fact() -> Facts {
 
 #[test]
 fn contradictions_are_found_among_those_that_publish() {
-    let a = json!({"context_window": 1000, "family": "x", "name": "A", "released": "2025-01", "capabilities": ["chat"], "extra": {"x": 1}, "parameters": {"seed": {"availability": "opaque"}},
+    let a = json!({"context_window": 1000, "family": "x", "name": "A", "released": "2025-01", "weights": [{"url": "https://w"}], "capabilities": ["chat"], "extra": {"x": 1}, "parameters": {"seed": {"availability": "opaque"}},
         "prices": [{"what": "prompt", "per": "mtok", "amount": "1.0"}, {"what": "completion", "per": "mtok", "amount": "2"}, {"what": "request", "per": "request", "amount": "1"}]});
-    let b = json!({"context_window": 2000, "family": "x", "name": "B", "released": "2025-01-31", "capabilities": ["tools"], "extra": {"x": 2}, "parameters": {"seed": {"availability": "unsupported"}},
+    let b = json!({"context_window": 2000, "family": "x", "name": "B", "released": "2025-01-31", "weights": [{"url": "https://v"}, {"url": "https://w", "label": "W"}], "capabilities": ["tools"], "extra": {"x": 2}, "parameters": {"seed": {"availability": "unsupported"}},
         "prices": [{"what": "completion", "per": "mtok", "amount": "3"}, {"what": "prompt", "per": "mtok", "amount": "1"}]});
     let of = |key: &str, head: Stored| Stored { id: model(key), ..head };
     let heads = [
