@@ -239,8 +239,8 @@ impl fmt::Display for PresetWarning {
     }
 }
 
-/// Says what may be wrong with a preset, given the cards that its model's name means. Of a parameter
-/// that the cards do not speak of nothing is known, which is no reason to warn.
+/// Says what may be wrong with a preset, given the cards that its model's name means. Of a
+/// parameter that the cards do not speak of nothing is known, which is no reason to warn.
 pub fn warnings(preset: &Preset, cards: &[Card]) -> Vec<PresetWarning> {
     let mut warnings = Vec::new();
     for name in preset.parameters.keys() {

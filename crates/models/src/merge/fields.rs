@@ -168,8 +168,8 @@ fn price_rows(list: &Value) -> Option<BTreeSet<(String, String)>> {
     Some(rows.iter().map(|row| (row_name(row), row.amount.to_string())).collect())
 }
 
-/// Names what a row of a price list is for: `prompt`, `prompt.above_200000`, `image_input.per_image`.
-/// A million tokens is what is meant where nothing else is said.
+/// Names what a row of a price list is for: `prompt`, `prompt.above_200000`,
+/// `image_input.per_image`. A million tokens is what is meant where nothing else is said.
 pub(crate) fn row_name(row: &Price) -> String {
     let mut name = row.what.to_string();
     if row.per != crate::Unit::MillionTokens {

@@ -129,7 +129,8 @@ pub(crate) fn merge_all<'v, 'a: 'v>(voices: impl Iterator<Item = &'v Voice<'a>> 
     merged
 }
 
-/// Takes from `from` what `into` does not say; capabilities apart, whose rule depends on who speaks.
+/// Takes from `from` what `into` does not say; but for capabilities, whose rule depends on who
+/// speaks.
 fn fill(into: &mut Facts, from: &Facts) {
     /// All fields stand here by name, so that a new one cannot be forgotten.
     macro_rules! first_said {

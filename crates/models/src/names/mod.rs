@@ -8,8 +8,8 @@ use callsheet_types::{EntryId, Kind, ModelKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Finds the models that a name means: what its alias stands for; the one with this
-/// `provider:id`; all that are linked to this canonical id; all that some provider knows by this id.
-/// The first of these that finds any decides.
+/// `provider:id`; all that are linked to this canonical id; all that some provider knows by this
+/// id. The first of these that finds any decides.
 pub fn find(
     store: &Store,
     aliases: &BTreeMap<String, String>,
@@ -38,8 +38,8 @@ pub fn follow<'a>(aliases: &'a BTreeMap<String, String>, name: &'a str) -> &'a s
     name
 }
 
-/// Of models that go by a name, those linked to it go before those whose provider calls them so. One
-/// that somebody removed is meant only where no other is.
+/// Of models that go by a name, those linked to it go before those whose provider calls them so.
+/// One that somebody removed is meant only where no other is.
 fn choose(mut named: Vec<CardRow>, name: &str) -> Vec<CardRow> {
     if named.iter().any(|row| row.status != "removed") {
         named.retain(|row| row.status != "removed");

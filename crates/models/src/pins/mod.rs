@@ -99,8 +99,8 @@ pub fn set(
     set_value(sheet, heads, field, &value, by, at)
 }
 
-/// Pins a field to a JSON value over what the heads of a model say. A pin that says so already stays
-/// as it is.
+/// Pins a field to a JSON value over what the heads of a model say. A pin that says so already
+/// stays as it is.
 pub fn set_value(
     sheet: &PinSheet,
     heads: &[Stored],
