@@ -130,9 +130,18 @@ pub(crate) fn as_kept(moment: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(to_microseconds(moment)).unwrap_or(moment)
 }
 
-/// The values by which rows of these ids are looked up.
+/// Returns whether the databases can hold a key: PostgreSQL has no text with a NUL in it, and puts
+/// a limit on what it can index.
+pub(crate) fn is_storable(key: &str) -> bool {
+    (1..=1024).contains(&key.len()) && !key.contains('\0')
+}
+
+/// The values by which rows of these ids are looked up; what cannot be there is not looked for.
 pub(crate) fn keys<'a>(ids: impl IntoIterator<Item = &'a EntryId>) -> Vec<Value<'a>> {
-    ids.into_iter().flat_map(|id| [Value::Text(id.kind.as_str()), Value::Text(&id.key)]).collect()
+    ids.into_iter()
+        .filter(|id| is_storable(&id.key))
+        .flat_map(|id| [Value::Text(id.kind.as_str()), Value::Text(&id.key)])
+        .collect()
 }
 
 pub(crate) fn current(
@@ -215,6 +224,9 @@ pub(crate) fn history(
     connection: &mut Connection,
     id: &EntryId,
 ) -> Result<Vec<StoredRevision>, StoreError> {
+    if !is_storable(&id.key) {
+        return Ok(Vec::new());
+    }
     let mut reader = Reader::default();
     let sql = "SELECT e.source, r.revision, r.status, c.digest, c.body, r.at, r.actor
         FROM entries e

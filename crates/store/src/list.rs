@@ -5,6 +5,7 @@ use crate::{
     db::{Connection, Dialect, Type, Value},
     heads,
     rows::{self, COLUMNS, as_item, as_words},
+    write::without_nul,
 };
 use callsheet_types::EntryId;
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,7 @@ impl Statement {
     }
 
     fn text(&mut self, text: &str) -> String {
-        self.value(Owned::Text(text.to_owned()))
+        self.value(Owned::Text(without_nul(text).into_owned()))
     }
 
     fn any_of(&mut self, column: &str, texts: &[String]) {
@@ -315,5 +316,5 @@ pub(crate) fn cards_named(
         "{} WHERE c.kind = 'model' AND (c.canonical = $1 OR c.bare = $1) ORDER BY c.key",
         select()
     );
-    connection.query(&sql, &[name.into()], rows::read)
+    connection.query(&sql, &[Value::Text(&without_nul(name))], rows::read)
 }

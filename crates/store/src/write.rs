@@ -4,7 +4,9 @@
 use crate::{
     Intent, Project, PublishError, StoreError, Stored,
     db::{Connection, Dialect, Table, Transaction, Type, Value},
-    heads::{BY_ID, Known, as_kept, digest, keys, known_of, nature_name, to_microseconds},
+    heads::{
+        BY_ID, Known, as_kept, digest, is_storable, keys, known_of, nature_name, to_microseconds,
+    },
     rows,
 };
 use callsheet_types::{
@@ -185,10 +187,6 @@ pub(crate) fn apply(
         transaction.each("SELECT pg_notify('callsheet_feed', '')", &[], |_| Ok(()))?;
     }
     Ok(counter.cursor)
-}
-
-fn is_storable(key: &str) -> bool {
-    (1..=1024).contains(&key.len()) && !key.contains('\0')
 }
 
 /// Returns the keys that become frozen now; a plan that was made before somebody else froze one of

@@ -7,27 +7,30 @@ use callsheet_types::{
     plan::{Extent, PlanPolicy, Status},
 };
 use serde_json::{Value, json};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// A database that goes when it is dropped.
 pub(crate) struct Database {
     pub(crate) url: StoreUrl,
     pub(crate) name: &'static str,
+    address: Option<String>,
     _folder: Option<TempDir>,
 }
 
 pub(crate) fn sqlite() -> Database {
     let folder = tempfile::tempdir().unwrap();
     let url = StoreUrl::Sqlite(folder.path().join("catalog.db"));
-    Database { url, name: "SQLite", _folder: Some(folder) }
+    Database { url, name: "SQLite", address: None, _folder: Some(folder) }
 }
 
 /// A database of its own on this process's server, where PostgreSQL is installed.
 pub(crate) fn postgres() -> Option<Database> {
     match testkit::postgres::server() {
         Ok(server) => {
-            let url = server.database().unwrap().parse().unwrap();
-            Some(Database { url, name: "PostgreSQL", _folder: None })
+            let address = server.database().unwrap();
+            let url = address.parse().unwrap();
+            Some(Database { url, name: "PostgreSQL", address: Some(address), _folder: None })
         }
         Err(why) => {
             eprintln!("skipped on PostgreSQL: {why}");
@@ -47,6 +50,53 @@ pub(crate) fn on_both(test: impl Fn(&Database)) {
 impl Database {
     pub(crate) fn open(&self) -> Store {
         Store::open(&self.url).unwrap()
+    }
+
+    /// Says something that is another as soon as anything was written.
+    pub(crate) fn written(&self) -> String {
+        match &self.url {
+            StoreUrl::Sqlite(path) => {
+                let file = |path: &Path| {
+                    let data = path.metadata().unwrap();
+                    format!("{:?} {}", data.modified().unwrap(), data.len())
+                };
+                format!("{} {}", file(path), file(&path.with_extension("db-wal")))
+            }
+            StoreUrl::Postgres(_) => {
+                // Each row has the number of the transaction that wrote it.
+                let sql = "SELECT string_agg(x || ' ' || c, ',' ORDER BY x, c) FROM (
+                    SELECT xmin::text x, ctid::text c FROM callsheet.meta
+                    UNION ALL SELECT xmin::text, ctid::text FROM callsheet.counter
+                    UNION ALL SELECT xmin::text, ctid::text FROM callsheet.sources
+                    UNION ALL SELECT xmin::text, ctid::text FROM callsheet.entries) w";
+                self.client().query_one(sql, &[]).unwrap().get(0)
+            }
+        }
+    }
+
+    /// A connection of one's own to the server.
+    pub(crate) fn client(&self) -> postgres::Client {
+        postgres::Client::connect(self.address.as_ref().unwrap(), postgres::NoTls).unwrap()
+    }
+
+    /// Does behind the store's back what it would never do.
+    pub(crate) fn tamper(&self, sql: &str) {
+        match &self.url {
+            StoreUrl::Sqlite(path) => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                assert!(connection.execute(sql, ()).unwrap() > 0, "{sql}");
+            }
+            StoreUrl::Postgres(_) => {
+                let mut client = self.client();
+                client.batch_execute("SET search_path TO callsheet").unwrap();
+                assert!(client.execute(sql, &[]).unwrap() > 0, "{sql}");
+            }
+        }
+    }
+
+    pub(crate) fn break_connections(&self) {
+        let server = testkit::postgres::server().unwrap();
+        server.break_connections(self.address.as_ref().unwrap()).unwrap();
     }
 }
 
@@ -101,6 +151,10 @@ pub(crate) fn entry(key: &str, body: &Value) -> Entry {
     Entry::tracking(Kind::model(), key, Body::new(body))
 }
 
+pub(crate) fn frozen(key: &str, body: &Value) -> Entry {
+    Entry::frozen(Kind::new("task").unwrap(), key, Body::new(body))
+}
+
 /// All that a source has to say of models.
 pub(crate) fn whole(name: &str, entries: impl IntoIterator<Item = Entry>) -> Snapshot {
     Snapshot {
@@ -130,4 +184,10 @@ pub(crate) fn publish(store: &Store, snapshot: &Snapshot) -> Plan {
 pub(crate) fn try_publish(store: &Store, snapshot: &Snapshot) -> Result<Plan, PublishError> {
     let done = store.publish(snapshot, PlanPolicy::default(), &Intent::now("test"), &Rows);
     done.map(|applied| applied.plan)
+}
+
+/// How many rows there are of what a sync writes.
+pub(crate) fn entry_counts(store: &Store) -> (u64, u64, u64) {
+    let stats = store.stats().unwrap();
+    (stats.revisions, stats.changes, stats.cursor)
 }
