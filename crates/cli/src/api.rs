@@ -4,23 +4,41 @@ use crate::{context::Context, failure::Failure};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use callsheet_fleet::Link;
-use callsheet_server::{App, Config, DataDir, DataDirError, LocalApi, Running, read_secret};
+use callsheet_server::{
+    App, Config, DataDir, DataDirError, LocalApi, LocalBody, Running, read_secret,
+};
+use callsheet_sources::{Http, HttpSettings};
 use callsheet_types::{BackendType, BackendUrl, Secret, SecretSource};
-use callsheet_upstream::{Deadlines, Options, Replay};
+use callsheet_upstream::{Answer, AnswerBody, Deadlines, Options, Replay, Request};
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{future::poll_fn, path::Path, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Something that answers the API.
 pub(crate) enum Api {
     /// A daemon.
     Remote { link: Box<Link>, url: BackendUrl },
-    /// The router in this process, which owns the data directory for so long.
-    Local { api: LocalApi, _data_dir: DataDir },
+    /// The router in this process. Where it needs live backends it owns the data directory for so
+    /// long; the store can be used by several processes at once.
+    Local { api: LocalApi, _data_dir: Option<DataDir> },
+}
+
+/// What a command needs of whoever answers it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Needs {
+    /// Backends that have been probed.
+    Fleet,
+    /// What is kept, and nothing else.
+    Store,
+    /// What is kept, and each change as it comes.
+    Feed,
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For what asks others in turn, or takes in a lot.
+pub(crate) const PATIENT: Duration = Duration::from_mins(10);
 const MOST_ANSWER_BYTES: usize = 256 << 20;
 
 /// The token that the command line shows where no config names another.
@@ -28,15 +46,23 @@ const TOKEN_VARIABLE: &str = "CALLSHEET_ADMIN_TOKEN";
 
 impl Api {
     /// Finds the API that a command should speak to.
-    pub(crate) async fn find(context: &Context) -> Result<Self, Failure> {
+    pub(crate) async fn find(context: &Context, needs: Needs) -> Result<Self, Failure> {
         if let Some(url) = &context.global.server {
             // Another machine's daemon has a configuration of its own; this one's may not even be.
             let token = context.config().ok().and_then(|config| token(&config));
             return Self::remote(url.clone(), token);
         }
         let config = context.config()?;
-        let data_dir = match owner(&context.data_dir)? {
-            Owner::ThisCommand(data_dir) => data_dir,
+        let owner = match needs {
+            Needs::Fleet => owner(&context.data_dir)?,
+            Needs::Store | Needs::Feed => match DataDir::running(&context.data_dir) {
+                Some(running) => Owner::Daemon(running),
+                None => Owner::Nobody,
+            },
+        };
+        let data_dir = match owner {
+            Owner::ThisCommand(data_dir) => Some(data_dir),
+            Owner::Nobody => None,
             Owner::Daemon(_) if context.global.offline => {
                 return Err(Failure::new(anyhow!("a daemon runs on the data directory {}, and --offline opens no connection to it", context.data_dir.display()))
                     .hint("leave out --offline, or stop the daemon"));
@@ -45,10 +71,14 @@ impl Api {
                 return Self::remote(BackendUrl::new(&running.url)?, token(&config));
             }
         };
-        let app = Arc::new(App::new(config, data_dir.path(), &[])?);
-        if !context.global.offline {
+        let settings = HttpSettings { is_offline: context.global.offline, ..HttpSettings::default() };
+        let app = Arc::new(App::new(config, &context.data_dir, &[], Http::new(settings))?);
+        if needs == Needs::Fleet && !context.global.offline {
             app.start_probing();
             app.wait_until_ready().await;
+        }
+        if needs == Needs::Feed {
+            app.start_following()?;
         }
         Ok(Self::Local { api: LocalApi::new(app), _data_dir: data_dir })
     }
@@ -65,12 +95,34 @@ impl Api {
         path: &str,
         body: Option<&impl serde::Serialize>,
     ) -> Result<T, Failure> {
+        self.send_within(PATIENCE, method, path, body).await
+    }
+
+    /// Likewise, for an answer that may take longer.
+    pub(crate) async fn send_within<T: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&impl serde::Serialize>,
+    ) -> Result<T, Failure> {
         let body = match body {
             Some(body) => serde_json::to_vec(body)?.into(),
             None => Bytes::new(),
         };
+        self.send_bytes(patience, method, path, body).await
+    }
+
+    /// Likewise, with a body that is what it is.
+    pub(crate) async fn send_bytes<T: DeserializeOwned>(
+        &self,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, Failure> {
         let (status, answer) = match self {
-            Self::Remote { link, url } => remote(link, url, method, path, body).await?,
+            Self::Remote { link, url } => remote(link, url, method, path, body, patience).await?,
             Self::Local { api, .. } => api.send(method, path, body).await?,
         };
         if !(200..300).contains(&status) {
@@ -80,12 +132,71 @@ impl Api {
             .context("the daemon's answer cannot be read; is it of another version?");
         read.map_err(Failure::new)
     }
+
+    /// Follows a stream of events.
+    pub(crate) async fn events(&self, path: &str) -> Result<Events, Failure> {
+        let body = match self {
+            Self::Local { api, .. } => match api.open(path).await? {
+                (200, body) => EventBody::Local(body),
+                (status, body) => return Err(refusal(status, &body.collect().await)),
+            },
+            Self::Remote { link, url } => {
+                let mut request = link.root_request(Method::GET.as_str(), path);
+                request.header("accept", b"text/event-stream");
+                let deadlines = Deadlines { head: Instant::now() + PATIENCE, replay: Replay::Always };
+                let answer = answer(link, url, &request, deadlines).await?;
+                let status = answer.status.as_u16();
+                if status != 200 {
+                    return Err(refusal(status, &answer.body.collect(MOST_ANSWER_BYTES).await?));
+                }
+                EventBody::Remote(Box::new(answer.body))
+            }
+        };
+        Ok(Events { body, text: String::new() })
+    }
+}
+
+/// Server-sent events as they come.
+pub(crate) struct Events {
+    body: EventBody,
+    text: String,
+}
+
+enum EventBody {
+    Local(LocalBody),
+    Remote(Box<AnswerBody>),
+}
+
+impl Events {
+    /// Returns the data of the next event; `None` when there will be no more.
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, Failure> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                let data = data.map(str::to_owned);
+                self.text = rest.to_owned();
+                match data {
+                    Some(data) => return Ok(Some(data)),
+                    // A comment, which only shows that both sides are there.
+                    None => continue,
+                }
+            }
+            let bytes = match &mut self.body {
+                EventBody::Local(body) => body.next().await,
+                EventBody::Remote(body) => poll_fn(|cx| body.poll_data(cx)).await.transpose()?,
+            };
+            let Some(bytes) = bytes else { return Ok(None) };
+            // An event is cut at line ends only, and its JSON holds no line end.
+            self.text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
 }
 
 /// Who has the data directory.
 enum Owner {
     Daemon(Running),
     ThisCommand(DataDir),
+    Nobody,
 }
 
 fn owner(data_dir: &Path) -> Result<Owner, DataDirError> {
@@ -104,20 +215,29 @@ async fn remote(
     method: Method,
     path: &str,
     body: Bytes,
+    patience: Duration,
 ) -> Result<(u16, Bytes), Failure> {
     let mut request = link.root_request(method.as_str(), path);
     if !body.is_empty() {
         request.header("content-type", b"application/json");
         request.body([body, Bytes::new(), Bytes::new()]);
     }
-    let deadlines = Deadlines { head: Instant::now() + PATIENCE, replay: Replay::BeforeSent };
-    let answer = link.upstream().send(&request, deadlines).await;
-    let answer = answer.with_context(|| format!("the daemon at {url} cannot be asked"));
-    let answer = answer
-        .map_err(|error| Failure::new(error).hint("is it running? `callsheet serve` starts one"))?;
+    let deadlines = Deadlines { head: Instant::now() + patience, replay: Replay::BeforeSent };
+    let answer = answer(link, url, &request, deadlines).await?;
     let status = answer.status.as_u16();
-    let body = tokio::time::timeout(PATIENCE, answer.body.collect(MOST_ANSWER_BYTES)).await??;
+    let body = tokio::time::timeout(patience, answer.body.collect(MOST_ANSWER_BYTES)).await??;
     Ok((status, body))
+}
+
+async fn answer(
+    link: &Link,
+    url: &BackendUrl,
+    request: &Request,
+    deadlines: Deadlines,
+) -> Result<Answer, Failure> {
+    let answer = link.upstream().send(request, deadlines).await;
+    let answer = answer.with_context(|| format!("the daemon at {url} cannot be asked"));
+    answer.map_err(|error| Failure::new(error).hint("is it running? `callsheet serve` starts one"))
 }
 
 fn refusal(status: u16, body: &[u8]) -> Failure {

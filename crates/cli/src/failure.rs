@@ -21,9 +21,20 @@ impl Failure {
         Self { error: anyhow::anyhow!(message), hints: Vec::new(), exit_code: 2 }
     }
 
+    /// A failure of which everything has been said already, with this exit code.
+    pub(crate) fn said(exit_code: u8) -> Self {
+        Self { error: anyhow::Error::msg(""), hints: Vec::new(), exit_code }
+    }
+
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Ends the process with another code.
+    pub(crate) fn exit_code(mut self, exit_code: u8) -> Self {
+        self.exit_code = exit_code;
         self
     }
 
@@ -32,7 +43,11 @@ impl Failure {
         // Writing by hand: a closed pipe must not become a panic.
         use std::io::Write;
         let mut err = std::io::stderr().lock();
-        let _ = write!(err, "error: {}", self.error);
+        let message = self.error.to_string();
+        if message.is_empty() {
+            return ExitCode::from(self.exit_code);
+        }
+        let _ = write!(err, "error: {message}");
         for cause in self.error.chain().skip(1) {
             let _ = write!(err, ": {cause}");
         }

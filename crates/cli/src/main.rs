@@ -12,7 +12,9 @@ mod commands;
 mod context;
 mod failure;
 mod logs;
+mod progress;
 mod table;
+mod when;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -2,17 +2,24 @@
 
 use crate::{
     Config,
+    catalog::{Catalog, Edit, Saved, backend_entry, drain_entry},
     config::ConfigSource,
     guard::Guard,
-    state::{State, StateError},
+    models::{KnownModels, service_of},
+    moved::{self, MoveError},
 };
 use arc_swap::ArcSwap;
 use callsheet_fleet::{
-    HealthPolicy, Link, Prober,
+    Directory, HealthPolicy, Link, Prober,
     registry::{Backend, BackendStatus, BackendView, DiscoverySource, Registry, RegistryError},
 };
 use callsheet_gateway::{Gateway, Journal};
-use callsheet_types::{BackendName, BackendSpec, Model, Secret, SecretError, SecretSource};
+use callsheet_sources::Http;
+use callsheet_store::{Cursor, Intent, PublishError, StoreError, StoreUrlError};
+use callsheet_types::{
+    BackendName, BackendSpec, EntryId, Kind, Model, Secret, SecretError, SecretSource, SourceName,
+    plan::Status,
+};
 use callsheet_upstream::TlsError;
 use std::{
     collections::{HashMap, HashSet},
@@ -23,6 +30,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::watch;
 
 /// The composed daemon.
 pub struct App {
@@ -32,6 +40,11 @@ pub struct App {
     pub gateway: Arc<Gateway>,
     /// The access log.
     pub journal: Arc<Journal>,
+    /// What is kept.
+    pub catalog: Catalog,
+    /// How providers and catalogs are asked.
+    pub http: Http,
+    known: Arc<KnownModels>,
     pub(crate) guard: ArcSwap<Guard>,
     pub(crate) prober: Prober,
     /// Where the configuration comes from; empty where it cannot be reloaded.
@@ -39,13 +52,16 @@ pub struct App {
     /// False where no connection may be opened, and until probing has begun.
     is_probing: AtomicBool,
     is_ready: AtomicBool,
+    /// The newest change that is in force here.
+    pub(crate) feed: watch::Sender<Cursor>,
     /// Changes take turns: this is what they change, and the order in which they do it.
     owned: Mutex<Owned>,
 }
 
 pub(crate) struct Owned {
     pub(crate) config: Config,
-    pub(crate) state: State,
+    /// What is kept, as far as it is in force.
+    pub(crate) saved: Saved,
     built_in: Vec<BackendSpec>,
 }
 
@@ -56,11 +72,15 @@ impl Owned {
 
     /// Returns every backend that there is to be under a configuration. Where two have one name
     /// the config file goes before what is built in, and that before what was added.
-    pub(crate) fn specs(&self, config: &Config) -> Vec<(BackendSpec, DiscoverySource)> {
+    pub(crate) fn specs(
+        &self,
+        config: &Config,
+        saved: &Saved,
+    ) -> Vec<(BackendSpec, DiscoverySource)> {
         let mut names = HashSet::new();
         let fixed = config.backends.iter().chain(&self.built_in);
         let fixed = fixed.map(|spec| (spec, DiscoverySource::Static));
-        let added = self.state.saved().backends.iter().map(|spec| (spec, DiscoverySource::Manual));
+        let added = saved.backends.values().map(|spec| (spec, DiscoverySource::Manual));
         let mut specs = Vec::new();
         for (spec, source) in fixed.chain(added) {
             if names.insert(&spec.name) {
@@ -94,9 +114,24 @@ pub enum StartError {
         #[source]
         cause: TlsError,
     },
-    /// The state file cannot be used.
+    /// There is no place for the store.
+    #[error("the data directory {path} cannot be made", path = .path.display())]
+    DataDir {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// `store.url` is no address; a checked configuration has none such.
     #[error(transparent)]
-    State(#[from] StateError),
+    StoreUrl(#[from] StoreUrlError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What an earlier version kept cannot be taken over.
+    #[error(transparent)]
+    Move(#[from] MoveError),
     /// Two metrics of one name, which is a fault of the program.
     #[error("metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
@@ -121,8 +156,14 @@ pub enum ChangeError {
     #[error("the backend cannot be used")]
     Unusable(#[source] StartError),
     /// It could not be saved, and so was not done.
-    #[error(transparent)]
-    State(#[from] StateError),
+    #[error("it could not be saved")]
+    Publish(#[from] PublishError),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Publish(error.into())
+    }
 }
 
 /// How long adding a backend waits for its first probe, so that its status can be told.
@@ -130,38 +171,50 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 impl App {
     /// Composes a daemon from a checked configuration and the state in its data directory.
-    /// `built_in` backends are there without being configured.
+    /// `built_in` backends are there without being configured; `http` asks providers.
     ///
     /// Must run inside a tokio runtime; probing starts with [`App::start_probing`].
     pub fn new(
         config: Config,
         data_dir: &Path,
         built_in: &[BackendSpec],
+        http: Http,
     ) -> Result<Self, StartError> {
-        let state = State::read(data_dir)?;
+        let catalog = Catalog::open(&config, data_dir)?;
+        moved::take_over(data_dir, &catalog)?;
+        // Read before the rest: what comes between the two is seen twice, and never missed.
+        let cursor = catalog.store().cursor()?;
+        let saved = catalog.saved()?;
         let fleet = Arc::new(Registry::with_policy(config.fleet_policy()));
         let journal = Arc::new(Journal::new(config.log.requests.then_some(config.log.format)));
         let gateway =
-            Gateway::new(Arc::clone(&fleet), config.gateway_policy(), Arc::clone(&journal))?;
+            Gateway::new(Arc::clone(&fleet), gateway_policy(&config, &saved), Arc::clone(&journal))?;
         let guard = guard(&config)?;
 
-        let owned = Owned { config, state, built_in: built_in.to_vec() };
+        let owned = Owned { config, saved, built_in: built_in.to_vec() };
         let config = &owned.config;
         let mut backends = Vec::new();
-        for (spec, source) in &owned.specs(config) {
+        for (spec, source) in &owned.specs(config, &owned.saved) {
             backends.push(backend(spec, *source, config)?);
         }
         fleet.add_backends(backends)?;
-        for name in &owned.state.saved().draining {
+        for name in &owned.saved.draining {
             // One that is gone is not drained any more.
             let _ = fleet.update_status(name.as_str(), BackendStatus::Draining, None);
         }
+        let known = Arc::new(KnownModels::new(catalog.store().clone()));
+        known.set_providers(services(&owned));
+        fleet.set_directory(Arc::clone(&known) as Arc<dyn Directory>);
         let prober = Prober::new(Arc::clone(&fleet), health_policy(config));
         Ok(Self {
             prober,
             gateway: Arc::new(gateway),
             fleet,
             journal,
+            catalog,
+            http,
+            known,
+            feed: watch::Sender::new(cursor),
             guard: ArcSwap::from_pointee(guard),
             source: OnceLock::new(),
             is_probing: AtomicBool::new(false),
@@ -218,12 +271,20 @@ impl App {
         if dry_run {
             return Ok(BackendView::from(&new));
         }
-        owned.state.change(|saved| {
-            saved.backends.retain(|other| other.name != spec.name);
-            saved.backends.push(spec.clone());
+        let id = EntryId::new(Kind::backend(), spec.name.as_str());
+        let entry = backend_entry(spec)?;
+        self.catalog.edit(&Intent::now("api"), &SourceName::api(), &[id.clone()], |current| {
+            match current.heads.get(&id) {
+                Some(head) if head.status == Status::Active => {
+                    Err(ChangeError::Exists(spec.name.clone()))
+                }
+                _ => Ok(Edit { entries: vec![entry.clone()], removed: Vec::new() }),
+            }
         })?;
+        owned.saved.backends.insert(spec.name.clone(), spec.clone());
         let exists = |_: RegistryError| ChangeError::Exists(spec.name.clone());
         let added = self.fleet.add_backend(new).map_err(exists)?;
+        self.know_services(&owned);
         self.watch(&added);
         tracing::info!(backend = %spec.name, url = %spec.url, "backend added");
         Ok(BackendView::from(&*added))
@@ -244,10 +305,11 @@ impl App {
             return Err(ChangeError::Configured(key));
         }
         if !dry_run {
-            owned.state.change(|saved| {
-                saved.backends.retain(|spec| spec.name.as_str() != name);
-                saved.draining.retain(|draining| draining.as_str() != name);
-            })?;
+            let gone = [Kind::backend(), Kind::drain()].map(|kind| EntryId::new(kind, name));
+            let removed = Edit { entries: Vec::new(), removed: gone.to_vec() };
+            self.save(&gone, &removed)?;
+            owned.saved.backends.remove(&key);
+            owned.saved.draining.remove(&key);
             self.forget(&backend);
             tracing::info!(backend = name, "backend removed");
         }
@@ -260,9 +322,10 @@ impl App {
         let backend = self.known(name)?;
         let key = backend_name(&backend)?;
         if !dry_run {
-            owned.state.change(|saved| {
-                saved.draining.insert(key);
-            })?;
+            let entry = drain_entry(&key);
+            let id = [entry.id.clone()];
+            self.save(&id, &Edit { entries: vec![entry], removed: Vec::new() })?;
+            owned.saved.draining.insert(key);
             self.set_status(name, BackendStatus::Draining)?;
             tracing::info!(backend = name, "backend is draining");
         }
@@ -274,10 +337,11 @@ impl App {
     pub fn resume_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
         let mut owned = self.owned();
         let backend = self.known(name)?;
+        let key = backend_name(&backend)?;
         if !dry_run {
-            owned
-                .state
-                .change(|saved| saved.draining.retain(|draining| draining.as_str() != name))?;
+            let id = [EntryId::new(Kind::drain(), name)];
+            self.save(&id, &Edit { entries: Vec::new(), removed: id.to_vec() })?;
+            owned.saved.draining.remove(&key);
             if backend.status() == BackendStatus::Draining {
                 self.set_status(name, BackendStatus::Unknown)?;
                 self.watch(&backend);
@@ -285,6 +349,18 @@ impl App {
             }
         }
         Ok(BackendView::from(&*backend))
+    }
+
+    /// Cards have changed: what was found in them before counts no more.
+    pub(crate) fn forget_known_models(&self) {
+        self.known.forget();
+        self.fleet.set_directory(Arc::clone(&self.known) as Arc<dyn Directory>);
+    }
+
+    /// Backends have changed: says anew which are which service.
+    pub(crate) fn know_services(&self, owned: &Owned) {
+        self.known.set_providers(services(owned));
+        self.fleet.set_directory(Arc::clone(&self.known) as Arc<dyn Directory>);
     }
 
     pub(crate) fn watch(&self, backend: &Arc<Backend>) {
@@ -304,6 +380,11 @@ impl App {
         }
     }
 
+    fn save(&self, ids: &[EntryId], edit: &Edit) -> Result<(), ChangeError> {
+        let decide = |_: &_| Ok::<_, ChangeError>(edit.clone());
+        self.catalog.edit(&Intent::now("api"), &SourceName::api(), ids, decide).map(drop)
+    }
+
     fn set_status(&self, name: &str, status: BackendStatus) -> Result<(), ChangeError> {
         let not_found = |_| ChangeError::NotFound(name.to_owned());
         self.fleet.update_status(name, status, None).map_err(not_found)
@@ -316,6 +397,15 @@ impl App {
     pub(crate) fn owned(&self) -> MutexGuard<'_, Owned> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the backends that are known services, and whose cards speak of them therefore.
+fn services(owned: &Owned) -> HashMap<String, String> {
+    let specs = owned.specs(&owned.config, &owned.saved).into_iter();
+    let services = specs.filter_map(|(spec, _)| {
+        Some((spec.name.to_string(), service_of(&spec, &owned.config)?))
+    });
+    services.collect()
 }
 
 fn backend_name(backend: &Backend) -> Result<BackendName, ChangeError> {
@@ -385,6 +475,13 @@ pub fn read_secret(source: SecretSource) -> Result<Secret, SecretError> {
             Err(cause) => Err(SecretError::Unreadable { path, cause }),
         },
     }
+}
+
+/// Returns what the gateway is told: by the configuration, and by what is kept.
+pub(crate) fn gateway_policy(config: &Config, saved: &Saved) -> callsheet_gateway::Policy {
+    let presets = saved.presets.iter();
+    let presets = presets.map(|(name, (preset, _))| (name.clone(), preset.clone())).collect();
+    callsheet_gateway::Policy { presets, ..config.gateway_policy() }
 }
 
 pub(crate) fn health_policy(config: &Config) -> HealthPolicy {

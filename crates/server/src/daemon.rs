@@ -2,6 +2,7 @@
 //! request.
 
 use crate::{App, Config, DataDir, DataDirError, StartError, demo::Demo, workers::Workers};
+use callsheet_sources::Http;
 use std::{
     future::{Future, poll_fn},
     io,
@@ -58,7 +59,7 @@ impl Daemon {
         let address = listener.local_addr().map_err(listen)?;
         let demo = if demo { Some(Demo::start().await.map_err(DaemonError::Demo)?) } else { None };
         let built_in = demo.as_ref().map(Demo::backends).unwrap_or_default();
-        let app = Arc::new(App::new(config.clone(), data_dir.path(), &built_in)?);
+        let app = Arc::new(App::new(config.clone(), data_dir.path(), &built_in, Http::default())?);
         data_dir.announce(&format!("http://{}", callable(address)))?;
         Ok(Self { app, listener, address, data_dir, config, demo })
     }
@@ -77,6 +78,8 @@ impl Daemon {
     /// long as `server.drain_timeout` allows, and returns how many were cut off.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<usize, DaemonError> {
         self.app.start_probing();
+        self.app.start_following().map_err(DaemonError::Threads)?;
+        let chores = self.app.start_chores();
         let ready = tokio::spawn({
             let app = Arc::clone(&self.app);
             async move {
@@ -111,6 +114,7 @@ impl Daemon {
         .await;
         drop(self.listener);
         ready.abort();
+        drop(chores);
         let cut = workers.finish(self.app.config().server.drain_timeout.0).await;
         drop(self.demo);
         drop(self.data_dir);

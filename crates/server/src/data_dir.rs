@@ -1,6 +1,6 @@
 //! The data directory, which one daemon at a time owns.
 
-use crate::state;
+use crate::files;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, TryLockError},
@@ -89,7 +89,7 @@ impl DataDir {
     /// Tells other processes where the daemon of this directory answers.
     pub fn announce(&self, url: &str) -> Result<(), DataDirError> {
         let running = Running { pid: std::process::id(), url: url.to_owned() };
-        state::replace(&self.path.join("daemon.json"), &running)
+        files::replace(&self.path.join("daemon.json"), &running)
             .map_err(|cause| DataDirError::Io { path: self.path.clone(), cause })
     }
 

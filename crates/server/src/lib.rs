@@ -7,25 +7,30 @@
 
 mod api;
 mod app;
+pub mod catalog;
+mod chores;
 pub mod config;
 mod connection;
 mod cors;
 mod daemon;
 mod data_dir;
 mod demo;
+mod files;
+mod follow;
 mod front;
 mod guard;
 mod local;
 mod metrics;
+pub mod models;
+mod moved;
 mod reload;
-mod state;
 mod workers;
 
-pub use api::{ApiError, RouteReport, RouteStep};
+pub use api::{ApiError, ChangeView, FeedPage, RouteReport, RouteStep};
 pub use app::{App, ChangeError, StartError, read_secret};
 pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError};
 pub use data_dir::{DataDir, DataDirError, Running};
-pub use local::{LocalApi, LocalError};
+pub use local::{LocalApi, LocalBody, LocalError};
 pub use reload::{ReloadError, Reloaded};
-pub use state::StateError;
+pub use moved::MoveError;

@@ -42,8 +42,38 @@ impl LocalApi {
             Err(never) => match never {},
         };
         let status = answer.status().as_u16();
-        // The body of an answer made here cannot fail.
-        let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes);
-        Ok((status, body.unwrap_or_default()))
+        Ok((status, LocalBody(answer.into_body()).collect().await))
+    }
+
+    /// Asks for a stream of events; returns status and body.
+    pub async fn open(&self, path: &str) -> Result<(u16, LocalBody), LocalError> {
+        let request = Request::get(path)
+            .header(header::ACCEPT, "text/event-stream")
+            .body(Body::empty())?;
+        let answer = match self.router.clone().oneshot(request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        };
+        Ok((answer.status().as_u16(), LocalBody(answer.into_body())))
+    }
+}
+
+/// The body of an answer, as it comes. One that is made here cannot fail.
+pub struct LocalBody(Body);
+
+impl LocalBody {
+    /// Returns the next bytes; `None` at the end.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        while let Some(Ok(frame)) = self.0.frame().await {
+            if let Ok(data) = frame.into_data() {
+                return Some(data);
+            }
+        }
+        None
+    }
+
+    /// Returns all of it.
+    pub async fn collect(self) -> Bytes {
+        self.0.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default()
     }
 }

@@ -3,13 +3,15 @@
 use crate::{
     App, Config, ConfigError, StartError,
     api::with_causes,
-    app::{DECLARED_MODELS, backend, guard, health_policy},
+    app::{DECLARED_MODELS, Owned, backend, gateway_policy, guard, health_policy},
+    catalog::Saved,
     config::LimitsConfig,
 };
 use callsheet_fleet::{
     Link,
     registry::{Backend, BackendStatus},
 };
+use callsheet_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, sync::Arc};
 
@@ -36,6 +38,17 @@ pub enum ReloadError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// It cannot be put in force.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// What others wrote could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be put in force: a backend's key is not to be had here, perhaps.
     #[error(transparent)]
     Start(#[from] StartError),
 }
@@ -71,10 +84,33 @@ impl App {
     /// what the others have in flight runs on.
     pub fn reload(&self, config: Config, dry_run: bool) -> Result<Reloaded, StartError> {
         let mut owned = self.owned();
+        let saved = owned.saved.clone();
+        self.put_in_force(&mut owned, config, saved, dry_run)
+    }
+
+    /// Takes what others wrote to the store since.
+    pub(crate) fn take_saved(&self) -> Result<(), TakeError> {
+        let mut owned = self.owned();
+        // Read under the lock: what this process itself is just writing must not come out older.
+        let saved = self.catalog.saved()?;
+        if saved != owned.saved {
+            let config = owned.config.clone();
+            self.put_in_force(&mut owned, config, saved, false)?;
+        }
+        Ok(())
+    }
+
+    fn put_in_force(
+        &self,
+        owned: &mut Owned,
+        config: Config,
+        saved: Saved,
+        dry_run: bool,
+    ) -> Result<Reloaded, StartError> {
         let guard = guard(&config)?;
         let same_options = config.connection_options() == owned.config.connection_options();
-        let before = owned.specs(&owned.config);
-        let after = owned.specs(&config);
+        let before = owned.specs(&owned.config, &owned.saved);
+        let after = owned.specs(&config, &saved);
         let mut come = Vec::new();
         for described in &after {
             // Made in any case: a key that was replaced where it is kept is a change too.
@@ -101,20 +137,33 @@ impl App {
 
         // Nothing below can fail: what could has been made above.
         self.fleet.set_policy(config.fleet_policy());
-        self.gateway.set_policy(config.gateway_policy());
+        self.gateway.set_policy(gateway_policy(&config, &saved));
         self.guard.store(Arc::new(guard));
         for name in &reloaded.removed {
             if let Some(backend) = self.fleet.get_backend(name) {
                 self.forget(&backend);
             }
         }
+        let is_draining = |id: &str| saved.draining.iter().any(|name| name.as_str() == id);
         for new in come {
-            let draining = &owned.state.saved().draining;
-            let is_draining = draining.iter().any(|name| name.as_str() == new.id);
+            let is_draining = is_draining(&new.id);
             self.replace(new, is_draining);
+        }
+        for backend in &*self.fleet.get_all_backends() {
+            match (backend.status() == BackendStatus::Draining, is_draining(&backend.id)) {
+                // An error means that somebody removed it.
+                (false, true) => drop(self.fleet.update_status(&backend.id, BackendStatus::Draining, None)),
+                (true, false) => {
+                    let _ = self.fleet.update_status(&backend.id, BackendStatus::Unknown, None);
+                    self.watch(backend);
+                }
+                _ => {}
+            }
         }
         self.prober.set_policy(health_policy(&config));
         owned.config = config;
+        owned.saved = saved;
+        self.know_services(owned);
         Ok(reloaded)
     }
 
@@ -155,6 +204,7 @@ fn needing_restart(now: &Config, new: &Config) -> Vec<String> {
         ("server.listen", now.server.listen != new.server.listen),
         ("log.format", now.log.format != new.log.format),
         ("log.level", now.log.level != new.log.level),
+        ("store", now.store != new.store),
         ("log.requests", now.log.requests != new.log.requests),
         ("limits.header_bytes", limits(|a, b| a.header_bytes == b.header_bytes)),
         ("limits.header_timeout", limits(|a, b| a.header_timeout == b.header_timeout)),

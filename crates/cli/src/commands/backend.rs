@@ -2,7 +2,7 @@
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, encoded},
+    api::{Api, Needs, encoded},
     args::{Add, Backend, Change},
     context::Context,
     failure::Failure,
@@ -13,7 +13,7 @@ use callsheet_types::DiscoverySource;
 use http::Method;
 
 pub(super) async fn run(context: &Context, command: Backend) -> Result<(), Failure> {
-    let api = Api::find(context).await?;
+    let api = Api::find(context, Needs::Fleet).await?;
     match command {
         Backend::List => list(context, &api).await,
         Backend::Show { name } => show(context, &api, &name).await,

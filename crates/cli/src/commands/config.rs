@@ -1,7 +1,7 @@
 //! `callsheet config`
 
 use super::{in_runtime, print, print_json};
-use crate::{api::Api, args::Config as Command, context::Context, failure::Failure};
+use crate::{api::{Api, Needs}, args::Config as Command, context::Context, failure::Failure};
 use callsheet_server::Reloaded;
 use http::Method;
 
@@ -42,7 +42,7 @@ fn origin(context: &Context) -> String {
 }
 
 async fn reload(context: &Context, dry_run: bool) -> Result<(), Failure> {
-    let api = Api::find(context).await?;
+    let api = Api::find(context, Needs::Fleet).await?;
     let path = format!("/api/v1/config/reload?dry_run={dry_run}");
     let reloaded: Reloaded = api.send(Method::POST, &path, None::<&()>).await?;
     if context.global.json {

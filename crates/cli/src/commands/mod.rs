@@ -1,9 +1,13 @@
 //! One file for each noun.
 
 mod backend;
+mod changes;
 mod config;
+mod model;
+mod preset;
 mod route;
 mod serve;
+mod store;
 
 use crate::{
     args::{Args, Command},
@@ -26,6 +30,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     match command {
         Command::Serve(serve) => serve::run(&context, &serve),
         Command::Backend(command) => in_runtime(backend::run(&context, command)),
+        Command::Model(command) => in_runtime(model::run(&context, command)),
+        Command::Preset(command) => in_runtime(preset::run(&context, command)),
+        Command::Changes(changes) => in_runtime(changes::run(&context, &changes)),
+        Command::Store(command) => store::run(&context, command),
         Command::Route(question) => in_runtime(route::run(&context, &question)),
         Command::Config(command) => config::run(&context, &command),
         Command::Completions { .. } => Ok(()),
@@ -48,4 +56,18 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// Writes a file so that it is there as a whole or not at all.
+fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
+    use anyhow::Context as _;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = dir.unwrap_or(std::path::Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(dir).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    });
+    written.with_context(|| format!("{} cannot be written", path.display())).map_err(Failure::new)
 }

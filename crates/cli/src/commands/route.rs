@@ -2,7 +2,7 @@
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, encoded},
+    api::{Api, Needs, encoded},
     args::Route,
     context::Context,
     failure::Failure,
@@ -14,7 +14,7 @@ use callsheet_server::{RouteReport, RouteStep};
 use http::Method;
 
 pub(super) async fn run(context: &Context, question: &Route) -> Result<(), Failure> {
-    let api = Api::find(context).await?;
+    let api = Api::find(context, Needs::Fleet).await?;
     let mut path = format!("/api/v1/route?model={}", encoded(&question.model));
     if !question.needs.is_empty() {
         path.push_str(&format!("&needs={}", encoded(&question.needs.join(","))));

@@ -163,8 +163,8 @@ async fn a_dry_run_says_what_would_be_and_changes_nothing() {
     let fake = FakeBackend::start().await;
     let server = server(&fake.config("a")).start().await;
     assert_eq!(add(&server, "b", &fake.url()).await.status, 201);
-    let state = || std::fs::read_to_string(server.data_dir().join("backends.json")).unwrap();
-    let before = (names(&server).await, state());
+    let feed = async || server.get("/api/v1/changes").await.text();
+    let before = (names(&server).await, feed().await);
     let dry = async |method: &str, path: &str, body: &Value| {
         let headers = [("Content-Type", "application/json")];
         let path = format!("{BACKENDS}{path}?dry_run=true");
@@ -175,7 +175,7 @@ async fn a_dry_run_says_what_would_be_and_changes_nothing() {
     assert_eq!(dry("DELETE", "/b", &none).await.json()["name"], "b");
     assert_eq!(dry("POST", "/a/drain", &none).await.status, 200);
     assert_eq!(dry("POST", "/a/resume", &none).await.status, 200);
-    assert_eq!(before, (names(&server).await, state()));
+    assert_eq!(before, (names(&server).await, feed().await));
     assert_eq!(backend(&server, "a").await["status"], "healthy");
     let refused = dry("POST", "", &json!({"name": "a", "url": fake.url()})).await;
     assert_eq!(refusal(&refused), "409 backend_in_config_file", "it refuses what would be refused");
@@ -188,8 +188,8 @@ async fn of_many_adds_of_one_name_exactly_one_wins() {
     let replies = add_all(&server, &fake, |_| "same".to_owned()).await;
     let count = |wanted: u16| replies.iter().filter(|status| **status == wanted).count();
     assert_eq!((count(201), count(409)), (1, 49));
-    let saved = std::fs::read_to_string(server.data_dir().join("backends.json")).unwrap();
-    assert_eq!(saved.matches("\"same\"").count(), 1, "{saved}");
+    let feed = server.get("/api/v1/changes?kind=backend").await.json();
+    assert_eq!(feed["changes"].as_array().unwrap().len(), 1, "{feed}");
 }
 
 #[tokio::test]
@@ -229,10 +229,10 @@ async fn add_all(
 }
 
 #[tokio::test]
-async fn a_damaged_state_file_stops_the_start_and_is_left_alone() {
+async fn a_damaged_file_of_an_earlier_version_stops_the_start_and_is_left_alone() {
     for (text, part) in [
         ("{\"version\":1,\"backends\":[{\"na", "EOF while parsing"),
-        ("{\"version\":2,\"backends\":[],\"draining\":[]}", "a newer Callsheet"),
+        ("{\"version\":2,\"backends\":[],\"draining\":[]}", "version 2"),
         ("", "EOF while parsing"),
     ] {
         let dir = tempfile::tempdir().unwrap();
@@ -249,14 +249,30 @@ async fn a_damaged_state_file_stops_the_start_and_is_left_alone() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_version_kept_is_taken_over() {
+    let fake = FakeBackend::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("backends.json");
+    let spec = json!({"name": "old", "url": fake.url()});
+    let kept = json!({"version": 1, "backends": [spec], "draining": ["old"]});
+    std::fs::write(&file, kept.to_string()).unwrap();
+    let server = server("").args(["--data-dir".as_ref(), dir.path().as_os_str()]).start().await;
+    assert_eq!(backend(&server, "old").await["status"], "draining");
+    assert!(!file.exists() && dir.path().join("backends.json.moved").exists());
+}
+
+#[tokio::test]
 async fn what_cannot_be_saved_is_not_done() {
     let fake = FakeBackend::start().await;
     let server = server("").start().await;
-    // A folder cannot be replaced by a file, whoever tries.
-    std::fs::create_dir(server.data_dir().join("backends.json")).unwrap();
+    let database = rusqlite::Connection::open(server.data_dir().join("catalog.db")).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON heads BEGIN SELECT RAISE(ABORT, 'full'); END";
+    database.execute_batch(full).unwrap();
     let reply = add(&server, "a", &fake.url()).await;
-    assert_eq!(refusal(&reply), "500 state_not_saved", "{}", reply.text());
+    assert_eq!(refusal(&reply), "500 store_failed", "{}", reply.text());
     assert!(names(&server).await.is_empty());
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    assert_eq!(add(&server, "a", &fake.url()).await.status, 201, "nothing is stuck");
 }
 
 #[tokio::test]

@@ -93,6 +93,18 @@ const TESTED: &[(&str, &str, &str)] = &[
     ("limits.queue_timeout", "queue", "a_wait_in_the_queue_ends"),
     ("limits.pool_size", "limits", "connections_are_kept_as_long_and_as_many_as_the_pool_may"),
     ("limits.pool_timeout", "limits", "connections_are_kept_as_long_and_as_many_as_the_pool_may"),
+    ("store.url", "config_store", "url_is_where_everything_is_kept"),
+    ("store.password_env", "config_store", "password_env_and_password_file_hold_the_password"),
+    ("store.password_file", "config_store", "password_env_and_password_file_hold_the_password"),
+    ("store.keep", "config_store", "keep_is_for_how_long_old_changes_are_kept"),
+    ("models.refresh_every", "config_models", "refresh_every_is_how_often_providers_are_asked"),
+    ("models.refresh_backends", "config_models", "refresh_backends_asks_when_a_list_changes"),
+    ("providers.type", "config_models", "type_and_url_say_who_is_asked_and_where"),
+    ("providers.url", "config_models", "type_and_url_say_who_is_asked_and_where"),
+    ("providers.api_key_env", "config_models", "api_key_env_and_api_key_file_are_shown_to_the_provider_alone"),
+    ("providers.api_key_file", "config_models", "api_key_env_and_api_key_file_are_shown_to_the_provider_alone"),
+    ("providers.models", "config_models", "models_are_those_that_are_asked_for"),
+    ("providers.timeout", "config_models", "timeout_is_how_long_a_list_may_take"),
     ("backends.name", "config_backends", "name_is_how_everybody_speaks_of_it"),
     ("backends.type", "config_backends", "type_says_how_it_is_probed"),
     (
@@ -137,6 +149,7 @@ async fn all_keys() -> BTreeSet<String> {
     for section in expected_at("zzz = 1\n").await {
         let header = match &*section {
             "backends" => "[[backends]]".to_owned(),
+            "providers" => "[providers.openrouter]".to_owned(),
             _ => format!("[{section}]"),
         };
         let names = expected_at(&format!("{header}\nzzz = 1\n")).await;
@@ -173,13 +186,18 @@ fn manual() -> BTreeMap<String, String> {
     .collect()
 }
 
+/// Returns whether a key stands in a table of which there may be many.
+fn is_of_table(key: &str) -> bool {
+    key.starts_with("backends.") || key.starts_with("providers.")
+}
+
 #[tokio::test]
 async fn the_manual_has_every_key_with_its_default() {
     let manual = manual();
     let keys: BTreeSet<String> = manual.keys().cloned().collect();
     assert_eq!(keys, all_keys().await);
     let defaults = daemon("").run(["config", "show", "--json"]).await.json();
-    for (key, said) in manual.iter().filter(|(key, _)| !key.starts_with("backends.")) {
+    for (key, said) in manual.iter().filter(|(key, _)| !is_of_table(key)) {
         let (section, name) = key.split_once('.').expect("section and name");
         let default = match &defaults[section][name] {
             Value::Null => "none".to_owned(),
@@ -189,6 +207,9 @@ async fn the_manual_has_every_key_with_its_default() {
     }
     let backend = "[[backends]]\nname = \"a\"\nurl = \"http://h\"\n";
     let shown = daemon(backend).run(["config", "show", "--json"]).await.json();
+    for (key, said) in manual.iter().filter(|(key, _)| key.starts_with("providers.")) {
+        assert_eq!(said, "none", "{key}");
+    }
     for (key, said) in manual.iter().filter(|(key, _)| key.starts_with("backends.")) {
         let name = key.trim_start_matches("backends.");
         let default = match (&shown["backends"][0][name], name) {

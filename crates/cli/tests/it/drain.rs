@@ -115,8 +115,9 @@ async fn a_removed_backend_leaves_nothing_behind() {
     assert_eq!(refusal(&server.get("/api/v1/backends/gone").await), "404 backend_not_found");
     assert_eq!(refusal(&chat(&server, "gone:test-model").await), "404 model_not_found");
     assert_eq!(connections_to(&server, fake.address().port()), 0);
-    let saved = std::fs::read_to_string(server.data_dir().join("backends.json")).unwrap();
-    assert!(!saved.contains("gone"), "{saved}");
+    let feed = server.get("/api/v1/changes").await.json();
+    let last = feed["changes"].as_array().unwrap().iter().rfind(|change| change["key"] == "gone");
+    assert_eq!(last.unwrap()["action"], "removed", "{feed}");
 }
 
 /// Returns how many established connections the daemon has to this port.

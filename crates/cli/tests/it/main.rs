@@ -21,6 +21,7 @@ mod first_call;
 mod headers;
 mod health;
 mod limits;
+mod models;
 mod names;
 mod observe;
 mod openapi;

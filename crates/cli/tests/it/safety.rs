@@ -164,7 +164,7 @@ async fn no_secret_is_shown_by_anything() {
     let added = server.request("POST", "/api/v1/backends", &headers, add.as_bytes()).await;
     assert_eq!(added.status, 201, "{}", added.text());
     shown += &added.text();
-    shown += &std::fs::read_to_string(server.data_dir().join("backends.json")).unwrap();
+    shown += &server.cli(["store", "export"]).await.stdout;
     shown += &std::fs::read_to_string(server.data_dir().join("daemon.json")).unwrap();
     // What a client says in its own words must not reach the log either.
     server.raw(format!("GET / HTTP/1.1\r\nAuthorization {}\r\n\r\n", KEYS[3]).as_bytes()).await;

@@ -1,11 +1,13 @@
 //! The one place where this surface turns errors into a status, a stable code and a sentence.
 
-use crate::{ChangeError, ReloadError, guard::Denied};
+use crate::{ChangeError, ReloadError, guard::Denied, models::ModelError};
 use axum::{
     Json,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use callsheet_store::{PublishError, StoreError};
+use callsheet_types::plan::Refused;
 use serde_json::json;
 use std::error::Error;
 
@@ -24,6 +26,10 @@ pub enum ApiError {
     Denied(&'static str, &'static str),
     /// A change to the backends was refused.
     Change(ChangeError),
+    /// Something about models cannot be done.
+    Model(ModelError),
+    /// The store cannot do it.
+    Store(StoreError),
     /// A new configuration was not taken.
     Reload(ReloadError),
     /// Something broke that should not.
@@ -44,7 +50,16 @@ impl From<Denied> for ApiError {
 }
 
 impl ApiError {
-    fn say(&self) -> (StatusCode, &'static str, String, Option<&'static str>) {
+    fn say(&self) -> (StatusCode, &'static str, String, Option<String>) {
+        if let Self::Model(error) = self {
+            let (status, code, hint) = model(error);
+            return (status, code, with_causes(error), hint);
+        }
+        let (status, code, message, hint) = self.say_plainly();
+        (status, code, message, hint.map(str::to_owned))
+    }
+
+    fn say_plainly(&self) -> (StatusCode, &'static str, String, Option<&'static str>) {
         match self {
             Self::UnknownPath => (
                 StatusCode::NOT_FOUND,
@@ -76,6 +91,10 @@ impl ApiError {
                 let (status, code, hint) = change(error);
                 (status, code, with_causes(error), hint)
             }
+            Self::Store(error) => {
+                let (status, code, hint) = store(error);
+                (status, code, with_causes(error), Some(hint))
+            }
             Self::Reload(error @ ReloadError::NoDaemon) => (
                 StatusCode::CONFLICT,
                 "no_daemon",
@@ -88,7 +107,8 @@ impl ApiError {
                 with_causes(error),
                 Some("the old configuration stays in force, all of it"),
             ),
-            Self::Internal => (
+            // What is said of models has hints of its own.
+            Self::Internal | Self::Model(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "something broke; the log says more".to_owned(),
@@ -122,10 +142,93 @@ fn change(error: &ChangeError) -> (StatusCode, &'static str, Option<&'static str
                 "keys are read from the environment and the files of the daemon, not of the caller",
             ),
         ),
-        ChangeError::State(_) => (
+        ChangeError::Publish(error) => {
+            let (status, code, hint) = publish(error);
+            (status, code, Some(hint))
+        }
+    }
+}
+
+fn model(error: &ModelError) -> (StatusCode, &'static str, Option<String>) {
+    let hint = |text: &str| Some(text.to_owned());
+    match error {
+        ModelError::NotFound { near, .. } if near.is_empty() => (
+            StatusCode::NOT_FOUND,
+            "model_not_found",
+            hint("`callsheet model list` shows all of them; `model import` and `model refresh` bring more"),
+        ),
+        ModelError::NotFound { near, .. } => {
+            (StatusCode::NOT_FOUND, "model_not_found", Some(format!("did you mean {}?", near.join(" or "))))
+        }
+        ModelError::Ambiguous { .. } => (
+            StatusCode::CONFLICT,
+            "model_ambiguous",
+            hint("say which by its key, `provider:id`"),
+        ),
+        ModelError::Field(_) => (StatusCode::BAD_REQUEST, "field_refused", None),
+        ModelError::UnknownField(_) => (StatusCode::BAD_REQUEST, "unknown_field", None),
+        ModelError::Format(_) => (
+            StatusCode::BAD_REQUEST,
+            "catalog_unreadable",
+            hint("nothing was changed; is --format right?"),
+        ),
+        ModelError::File(_) => (StatusCode::INTERNAL_SERVER_ERROR, "file_failed", None),
+        ModelError::Preset(_) => (StatusCode::BAD_REQUEST, "preset_refused", None),
+        ModelError::NoPreset(_) => (
+            StatusCode::NOT_FOUND,
+            "preset_not_found",
+            hint("`callsheet preset list` shows all of them"),
+        ),
+        ModelError::NoProvider { known, .. } => {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let hint = format!("there are: {known}; `[providers.NAME]` in the config file adds one");
+            (StatusCode::NOT_FOUND, "provider_not_found", Some(hint))
+        }
+        ModelError::Question(_) | ModelError::UnknownFormat(_) => (StatusCode::BAD_REQUEST, "invalid_request", None),
+        ModelError::NotFetched { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "model_not_fetched",
+            hint("nothing was changed"),
+        ),
+        ModelError::Publish(error) => {
+            let (status, code, hint) = publish(error);
+            (status, code, Some(hint.to_owned()))
+        }
+    }
+}
+
+fn publish(error: &PublishError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        PublishError::Refused(Refused::Empty { .. } | Refused::Shrunk { .. }) => (
+            StatusCode::CONFLICT,
+            "shrunk",
+            "nothing was changed; if that is right, --allow-shrink takes it",
+        ),
+        PublishError::Refused(Refused::Conflicts { .. }) => (
+            StatusCode::CONFLICT,
+            "frozen",
+            "nothing was changed; what was published once under a frozen key stays",
+        ),
+        PublishError::Stale => (
+            StatusCode::CONFLICT,
+            "stale",
+            "nothing was changed: others write to the same entries all the time; try again",
+        ),
+        PublishError::Store(error) => store(error),
+    }
+}
+
+fn store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        StoreError::Expired { .. } => (
+            StatusCode::GONE,
+            "cursor_expired",
+            "read the present state anew, and follow the feed from its end",
+        ),
+        _ => (
             StatusCode::INTERNAL_SERVER_ERROR,
-            "state_not_saved",
-            Some("nothing was changed; is the data directory writable and the disk not full?"),
+            "store_failed",
+            "nothing was changed; is the database there, writable, and the disk not full?",
         ),
     }
 }

@@ -1,11 +1,15 @@
 //! `/api/v1`, health and metrics: thin handlers over [`App`].
 
 mod backends;
+mod changes;
 mod config;
 mod error;
+mod models;
 mod openapi;
+mod presets;
 mod route;
 
+pub use changes::{ChangeView, FeedPage};
 pub use error::ApiError;
 pub(crate) use error::with_causes;
 pub use route::{RouteReport, RouteStep};
@@ -13,26 +17,53 @@ pub use route::{RouteReport, RouteStep};
 use crate::App;
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use callsheet_fleet::registry::BackendStatus;
 use serde_json::json;
 use std::sync::Arc;
 
+/// The longest catalog that is taken in.
+const MOST_CATALOG_BYTES: usize = 256 << 20;
+
+/// Does what blocks, on a thread that may.
+async fn blocking<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let app = Arc::clone(app);
+    tokio::task::spawn_blocking(move || work(&app)).await.map_err(|_| ApiError::Internal)?
+}
+
 /// Returns everything that is not under `/v1`. Whoever mounts it decides who may use `/api`.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let backends = get(backends::list).post(backends::add);
     let backend = get(backends::show).delete(backends::remove);
+    let model = get(models::show).patch(models::correct).delete(models::remove);
+    // Whole catalogs; everything else that is sent is small.
+    let import = post(models::import).layer(DefaultBodyLimit::max(MOST_CATALOG_BYTES));
     Router::new()
         .route("/api/v1/backends", backends)
         .route("/api/v1/backends/{name}", backend)
         .route("/api/v1/backends/{name}/drain", post(backends::drain))
         .route("/api/v1/backends/{name}/resume", post(backends::resume))
+        .route("/api/v1/changes", get(changes::feed))
         .route("/api/v1/config/reload", post(config::reload))
+        .route("/api/v1/models", get(models::list).post(models::add))
+        .route("/api/v1/models/conflicts", get(models::conflicts))
+        .route("/api/v1/models/diff", get(models::diff))
+        .route("/api/v1/models/export", get(models::export))
+        .route("/api/v1/models/import", import)
+        .route("/api/v1/models/refresh", post(models::refresh))
+        .route("/api/v1/models/{name}", model)
+        .route("/api/v1/models/{name}/history", get(models::history))
+        .route("/api/v1/models/{name}/why", get(models::why))
         .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/api/v1/presets", get(presets::list))
+        .route("/api/v1/presets/{tier}/{slot}", put(presets::set).delete(presets::remove))
         .route("/api/v1/route", get(route::explain))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

@@ -16,6 +16,7 @@ mod tests {
     use super::*;
     use crate::{App, Config, api::router};
     use axum::{body::Body, http::Request};
+    use callsheet_sources::Http;
     use std::{collections::BTreeSet, sync::Arc};
     use tower::ServiceExt;
 
@@ -36,11 +37,11 @@ mod tests {
     #[tokio::test]
     async fn every_method_of_each_path_is_described_and_no_other() {
         let data = tempfile::tempdir().unwrap();
-        let app = Arc::new(App::new(Config::default(), data.path(), &[]).unwrap());
+        let app = Arc::new(App::new(Config::default(), data.path(), &[], Http::default()).unwrap());
         let router = router(app);
         for (path, methods) in paths() {
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-                let request = Request::builder().method(method).uri(path.replace("{name}", "a"));
+                let request = Request::builder().method(method).uri(path.replace("{name}", "a").replace("{tier}", "a").replace("{slot}", "a"));
                 let request = request.body(Body::empty()).unwrap();
                 let status = router.clone().oneshot(request).await.unwrap().status();
                 let is_described = methods.get(method.to_ascii_lowercase()).is_some();

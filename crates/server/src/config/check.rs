@@ -1,6 +1,7 @@
 //! What a well-formed configuration must still not say.
 
 use super::Config;
+use callsheet_store::StoreUrl;
 use callsheet_types::is_variable_name;
 use std::collections::{HashMap, HashSet};
 
@@ -26,6 +27,8 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), Fault> {
         self.check_server()?;
         self.check_backends()?;
+        self.check_store()?;
+        self.check_providers()?;
         self.check_names()?;
         self.check_numbers()
     }
@@ -93,6 +96,46 @@ impl Config {
             }
             let key = format!("backends[{i}].api_key_env");
             check_variable(&key, backend.api_key_env.as_deref())?;
+        }
+        Ok(())
+    }
+
+    fn check_store(&self) -> Result<(), Fault> {
+        let store = &self.store;
+        if store.password_env.is_some() && store.password_file.is_some() {
+            let expected = "one of the two";
+            return Err(Fault::new("store.password_file", "stands beside `password_env`", expected));
+        }
+        check_variable("store.password_env", store.password_env.as_deref())?;
+        match store.url.as_deref().map(str::parse::<StoreUrl>) {
+            Some(Err(error)) => Err(Fault::new(
+                "store.url",
+                format!("cannot be used ({error})"),
+                "\"sqlite:///path/to/catalog.db\" or \"postgres://user@host/database\"",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_providers(&self) -> Result<(), Fault> {
+        for (name, provider) in &self.providers {
+            let key = |key: &str| format!("providers.{name}.{key}");
+            if provider.api_key_env.is_some() && provider.api_key_file.is_some() {
+                let problem = "stands beside `api_key_env`";
+                return Err(Fault::new(key("api_key_file"), problem, "one of the two"));
+            }
+            check_variable(&key("api_key_env"), provider.api_key_env.as_deref())?;
+            if self.backends.iter().any(|backend| backend.name.as_str() == name) {
+                return Err(Fault::new(
+                    format!("providers.{name}"),
+                    "is the name of a backend too",
+                    "another name: a backend is the provider of its models",
+                ));
+            }
+            if let Err(error) = provider.resolve(name, None) {
+                let expected = "a provider that can be asked";
+                return Err(Fault::new(format!("providers.{name}"), error.to_string(), expected));
+            }
         }
         Ok(())
     }
@@ -170,6 +213,8 @@ impl Config {
             ("limits.queue_timeout", limits.queue_timeout),
             ("limits.pool_timeout", limits.pool_timeout),
         ];
+        let every = self.models.refresh_every.map(|every| ("models.refresh_every", every));
+        let durations = durations.into_iter().chain(every).chain([("store.keep", self.store.keep)]);
         for (key, duration) in durations {
             let is_sound = !duration.0.is_zero() && duration.0.as_secs() <= 366 * 86_400;
             if !is_sound {

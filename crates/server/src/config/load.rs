@@ -148,7 +148,8 @@ impl Config {
         let backends = self.backends.iter().enumerate().filter_map(|(i, backend)| {
             Some((format!("backends[{i}].api_key"), backend.key_source()?))
         });
-        for (key, source) in server.into_iter().chain(backends) {
+        let store = self.store.password().map(|source| ("store.password".into(), source));
+        for (key, source) in server.into_iter().chain(store).chain(backends) {
             let kind = match source {
                 SecretSource::Env(_) => "env",
                 SecretSource::File(_) => "file",
@@ -188,6 +189,10 @@ fn every_key() -> Config {
     config.server.admin_token_env = Some(String::new());
     config.server.admin_token_file = Some(PathBuf::new());
     config.routing.zone = Some(String::new());
+    config.store.url = Some(String::new());
+    config.store.password_env = Some(String::new());
+    config.store.password_file = Some(PathBuf::new());
+    config.models.refresh_every = Some(callsheet_types::HumanDuration::from_secs(1));
     config
 }
 

@@ -8,11 +8,13 @@ mod load;
 pub use load::{ConfigError, ConfigSource, Overrides};
 
 use callsheet_fleet::{Policy as FleetPolicy, Strategy, UnknownCapabilities};
+use callsheet_models::providers::ProviderSpec;
 use callsheet_gateway::{Limits, LogFormat, Policy, Retry, RetryAllowance};
+use callsheet_store::{StoreUrl, StoreUrlError};
 use callsheet_types::{BackendSpec, ByteSize, HumanDuration, SecretSource};
 use callsheet_upstream::Options;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::{Path, PathBuf}};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,13 @@ pub struct Config {
     pub health: HealthConfig,
     /// What is granted to requests and connections.
     pub limits: LimitsConfig,
+    /// Where entries are kept.
+    pub store: StoreConfig,
+    /// What is known of models.
+    pub models: ModelsConfig,
+    /// Who is asked about models, by name; the servers under `backends` are asked too.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, ProviderSpec>,
     /// The backends.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<BackendSpec>,
@@ -273,6 +282,66 @@ impl Default for LimitsConfig {
     }
 }
 
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `sqlite:///path/to/file.db` or `postgres://user@host/database`; `catalog.db` in the data
+    /// directory where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The environment variable that holds PostgreSQL's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_env: Option<String>,
+    /// The file that holds PostgreSQL's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// For how long changes, and revisions that are no longer in force, are kept.
+    pub keep: HumanDuration,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        let (url, password_env, password_file) = (None, None, None);
+        Self { url, password_env, password_file, keep: HumanDuration::from_secs(90 * 86_400) }
+    }
+}
+
+impl StoreConfig {
+    /// Returns where PostgreSQL's password is kept; the variable goes before the file.
+    pub fn password(&self) -> Option<SecretSource> {
+        self.password_env
+            .clone()
+            .map(SecretSource::Env)
+            .or_else(|| self.password_file.clone().map(SecretSource::File))
+    }
+
+    /// Returns where the database is; the address has been checked.
+    pub fn location(&self, data_dir: &Path) -> Result<StoreUrl, StoreUrlError> {
+        match &self.url {
+            Some(url) => url.parse(),
+            None => Ok(StoreUrl::Sqlite(data_dir.join("catalog.db"))),
+        }
+    }
+}
+
+/// `[models]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// How often the daemon asks all providers; never where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_every: Option<HumanDuration>,
+    /// Whether the daemon asks a backend about its models when its list changes.
+    pub refresh_backends: bool,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self { refresh_every: None, refresh_backends: true }
+    }
+}
+
 impl Config {
     /// Returns what the fleet is told.
     pub fn fleet_policy(&self) -> FleetPolicy {
@@ -292,6 +361,8 @@ impl Config {
         let limits = &self.limits;
         Policy {
             aliases: self.routing.aliases.clone().into_iter().collect(),
+            // Presets are kept in the store.
+            presets: std::collections::HashMap::new(),
             fallbacks: self.routing.fallbacks.clone().into_iter().collect(),
             retry: self.routing.retry,
             retries: RetryAllowance {

@@ -1,0 +1,119 @@
+//! `callsheet model refresh`: on the store, or on a registry file in place.
+
+use super::{eprint, print, print_json};
+use crate::{
+    api::{Api, Needs, PATIENT},
+    args::RefreshModels,
+    context::Context,
+    failure::Failure,
+    progress::Progress,
+};
+use callsheet_models::refresh::Outcome;
+use callsheet_server::models::{RefreshAsked, Refreshed, refresh_file};
+use http::Method;
+
+pub(super) async fn run(context: &Context, asked: &RefreshModels) -> Result<(), Failure> {
+    let wanted = RefreshAsked {
+        ids: asked.ids.clone(),
+        providers: asked.provider.clone(),
+        allow_shrink: asked.allow_shrink,
+        dry_run: asked.dry_run || asked.check,
+    };
+    let progress = Progress::start(context, "asking providers");
+    let refreshed = match &asked.file {
+        Some(file) => {
+            let config = context.config()?;
+            refresh_file(&config, file, &wanted, context.global.offline).await?
+        }
+        None => {
+            let api = Api::find(context, Needs::Store).await?;
+            api.send_within(PATIENT, Method::POST, "/api/v1/models/refresh", Some(&wanted)).await?
+        }
+    };
+    drop(progress);
+    if context.global.json {
+        print_json(&refreshed)?;
+    } else {
+        told(context, asked, &refreshed)?;
+    }
+    verdict(asked, &refreshed)
+}
+
+fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Result<(), Failure> {
+    let report = &refreshed.report;
+    if report.total == 0 && report.providers.iter().all(|provider| provider.error.is_none()) {
+        if !context.global.quiet {
+            print(match asked.file {
+                Some(_) => "no models in the registry file: nothing to refresh\n",
+                None => "nothing to refresh: no provider is configured, and no backend lists its models\n",
+            })?;
+        }
+        return Ok(());
+    }
+    let failed: Vec<_> = report.models.iter().filter(|model| model.outcome.is_failure()).collect();
+    if !context.global.quiet {
+        let mut text = format!("refreshing {} models...\n", report.total);
+        for model in &report.models {
+            let (key, outcome) = (&model.key, &model.outcome);
+            text.push_str(&match (&model.message, outcome.is_failure()) {
+                (message, true) => {
+                    format!("  {key} WARN: {}\n", message.as_deref().unwrap_or(outcome.as_str()))
+                }
+                (_, false) => match outcome {
+                    Outcome::Added => format!("  {key} ok, new\n"),
+                    Outcome::Changed => format!("  {key} ok, changed\n"),
+                    _ => format!("  {key} ok\n"),
+                },
+            });
+        }
+        for provider in &report.providers {
+            if !provider.problems.is_empty() {
+                let (name, count) = (&provider.name, provider.problems.len());
+                text.push_str(&format!("  {name}: {count} things in its list could not be used, {}\n", provider.problems[0].message));
+            }
+        }
+        if report.refreshed > 0 {
+            text.push_str(&format!("\nrefreshed {}/{} models.\n", report.refreshed, report.total));
+        }
+        if asked.dry_run || asked.check {
+            text.push_str(&match report.changed {
+                0 => "nothing would change\n".to_owned(),
+                changed => format!("{changed} would change; nothing was written\n"),
+            });
+        }
+        print(&text)?;
+    }
+    let mut text = String::new();
+    if report.refreshed == 0 {
+        text.push_str("no models refreshed: nothing was written\n");
+    }
+    for provider in report.providers.iter().filter(|provider| provider.error.is_some()) {
+        let error = provider.error.as_deref().unwrap_or_default();
+        text.push_str(&format!("{}: {error}\n", provider.name));
+    }
+    if !failed.is_empty() {
+        text.push_str(&format!("failed ({}):\n", failed.len()));
+        for model in &failed {
+            let message = model.message.as_deref().unwrap_or(model.outcome.as_str());
+            text.push_str(&format!("  {}: {message}\n", model.key));
+        }
+    }
+    for orphan in &refreshed.orphans {
+        text.push_str(&format!("{} is gone; still used by {}\n", orphan.key, orphan.used_by.join(", ")));
+    }
+    eprint(&text);
+    Ok(())
+}
+
+/// 0 all, 3 some, 1 none; and 4 where a check finds that something would change.
+fn verdict(asked: &RefreshModels, refreshed: &Refreshed) -> Result<(), Failure> {
+    let report = &refreshed.report;
+    let has_failures = report.models.iter().any(|model| model.outcome.is_failure())
+        || report.providers.iter().any(|provider| provider.error.is_some());
+    match (report.refreshed, has_failures) {
+        (0, true) => Err(Failure::said(1)),
+        (_, true) => Err(Failure::said(3)),
+        (_, false) if asked.check && report.changed > 0 => Err(Failure::said(4)),
+        (_, false) => Ok(()),
+    }
+}

@@ -1,0 +1,100 @@
+//! `callsheet preset`
+
+use super::{print, print_json};
+use crate::{
+    api::{Api, Needs, encoded},
+    args::{Preset as Command, SetPreset},
+    context::Context,
+    failure::Failure,
+    table::Table,
+};
+use callsheet_server::models::{PresetChange, PresetView};
+use callsheet_types::Preset;
+use http::Method;
+use serde_json::{Map, Number, Value};
+
+pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    let api = Api::find(context, Needs::Store).await?;
+    match command {
+        Command::List => list(context, &api).await,
+        Command::Set(set) => {
+            let preset = Preset { model: set.model.clone(), parameters: parameters(&set) };
+            let path = path(&set.tier, &set.slot, set.dry_run);
+            let change: PresetChange = api.send(Method::PUT, &path, Some(&preset)).await?;
+            said(context, &change, set.dry_run, "set")
+        }
+        Command::Remove { tier, slot, dry_run } => {
+            let path = path(&tier, &slot, dry_run);
+            let change: PresetChange = api.send(Method::DELETE, &path, None::<&()>).await?;
+            said(context, &change, dry_run, "removed")
+        }
+    }
+}
+
+fn path(tier: &str, slot: &str, dry_run: bool) -> String {
+    format!("/api/v1/presets/{}/{}?dry_run={dry_run}", encoded(tier), encoded(slot))
+}
+
+fn parameters(set: &SetPreset) -> Map<String, Value> {
+    let number = |value: Option<f64>| value.and_then(Number::from_f64).map(Value::Number);
+    let count = |value: Option<i64>| value.map(Value::from);
+    [
+        ("temperature", number(set.temperature)),
+        ("top_p", number(set.top_p)),
+        ("top_k", count(set.top_k)),
+        ("max_tokens", count(set.max_tokens)),
+        ("frequency_penalty", number(set.frequency_penalty)),
+        ("presence_penalty", number(set.presence_penalty)),
+        ("seed", count(set.seed)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect()
+}
+
+async fn list(context: &Context, api: &Api) -> Result<(), Failure> {
+    let presets: Vec<PresetView> = api.send(Method::GET, "/api/v1/presets", None::<&()>).await?;
+    if context.global.json {
+        return print_json(&presets);
+    }
+    let mut table = Table::new(&["PRESET", "MODEL", "PARAMETERS", "SOURCE", "WARNINGS"]);
+    for view in &presets {
+        table.row([
+            format!("callsheet:{}", view.name),
+            view.preset.model.clone(),
+            shown(&view.preset.parameters),
+            view.source.to_string(),
+            view.warnings.join("; "),
+        ]);
+    }
+    print(&table.to_string())
+}
+
+fn shown(parameters: &Map<String, Value>) -> String {
+    let shown = parameters.iter().map(|(name, value)| format!("{name}={value}"));
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+fn said(context: &Context, change: &PresetChange, dry_run: bool, done: &str) -> Result<(), Failure> {
+    if context.global.json {
+        return print_json(change);
+    }
+    if context.global.quiet {
+        return Ok(());
+    }
+    let view = &change.preset;
+    let name = format!("callsheet:{}", view.name);
+    let what = format!("{} {}", view.preset.model, shown(&view.preset.parameters));
+    let what = what.trim_end();
+    let mut text = match (dry_run, change.changed) {
+        (true, _) => format!("{name} would be {done}: {what}; nothing was changed\n"),
+        (false, true) => format!("{name} {done}: {what}\n"),
+        (false, false) => format!("{name} {done}: {what}; it was so already\n"),
+    };
+    if done == "set" {
+        for warning in &view.warnings {
+            text.push_str(&format!("warning: {warning}\n"));
+        }
+    }
+    print(&text)
+}

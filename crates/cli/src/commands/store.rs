@@ -1,0 +1,153 @@
+//! `callsheet store`: the database itself. These commands open it where the config file says that
+//! it is, whether a daemon runs on it or not: they are for whoever keeps it.
+
+use super::{print, print_json, write_file};
+use crate::{args::Store as Command, context::Context, failure::Failure, progress::Progress};
+use anyhow::{Context as _, anyhow};
+use callsheet_models::Cards;
+use callsheet_server::catalog::location;
+use callsheet_store::{Counts, Store, StoreUrl};
+use jiff::Timestamp;
+use serde_json::json;
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter, Write},
+    path::Path,
+};
+
+pub(super) fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    if context.global.server.is_some() {
+        return Err(Failure::usage("store commands work on the database itself, not through a daemon")
+            .hint("run it where the database is, without --server; [store] in the config file says where that is"));
+    }
+    let config = context.config()?;
+    let url = location(&config, &context.data_dir)?;
+    if context.global.offline && matches!(url, StoreUrl::Postgres(..)) {
+        return Err(Failure::usage("--offline opens no connection, and the store is a PostgreSQL server"));
+    }
+    match command {
+        Command::Migrate => migrate(context, &url),
+        Command::Check { repair } => check(context, &url, repair),
+        Command::Backup { file } => backup(context, &url, &file),
+        Command::Export { output } => export(context, &url, output.as_deref()),
+        Command::Import { file } => import(context, &url, &file),
+        Command::Purge { older_than, dry_run } => {
+            let older_than = older_than.unwrap_or(config.store.keep);
+            let before = Timestamp::now().checked_sub(older_than.0)?;
+            let purged = existing(&url)?.purge(before, dry_run)?;
+            said(
+                context,
+                &json!({ "revisions": purged.revisions, "changes": purged.changes, "dry_run": dry_run }),
+                &format!(
+                    "{}{} changes and {} revisions older than {older_than}\n",
+                    if dry_run { "would forget " } else { "forgot " },
+                    purged.changes,
+                    purged.revisions
+                ),
+            )
+        }
+    }
+}
+
+fn said(context: &Context, json: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    if context.global.json {
+        print_json(json)
+    } else if context.global.quiet {
+        Ok(())
+    } else {
+        print(text)
+    }
+}
+
+/// Opens a store that is there already: whoever misspells its place should not get a new one.
+fn existing(url: &StoreUrl) -> Result<Store, Failure> {
+    if let StoreUrl::Sqlite(path) = url
+        && !path.exists()
+    {
+        return Err(Failure::new(anyhow!("there is no database at {}", path.display()))
+            .hint("`callsheet store migrate` makes one; [store] in the config file says where"));
+    }
+    Ok(Store::open(url)?)
+}
+
+fn migrate(context: &Context, url: &StoreUrl) -> Result<(), Failure> {
+    let store = Store::open(url)?;
+    let version = store.stats()?.schema;
+    said(
+        context,
+        &json!({ "store": url.to_string(), "schema": version }),
+        &format!("{url} has schema {version}, the newest that this version knows\n"),
+    )
+}
+
+fn check(context: &Context, url: &StoreUrl, repair: bool) -> Result<(), Failure> {
+    let store = existing(url)?;
+    let progress = Progress::start(context, "checking");
+    let rebuilt = if repair { Some(store.rebuild(&Cards)?) } else { None };
+    let problems = store.check(&Cards)?;
+    let digest = store.digest()?;
+    drop(progress);
+    let mut text = String::new();
+    if let Some(rows) = rebuilt {
+        text.push_str(&format!("{rows} cards made anew\n"));
+    }
+    for problem in &problems {
+        text.push_str(&format!("{}: {}\n", problem.place, problem.message));
+    }
+    if problems.is_empty() {
+        text.push_str(&format!("ok: {url}, {digest}\n"));
+    }
+    let json = json!({ "ok": problems.is_empty(), "problems": problems, "digest": digest.to_string() });
+    said(context, &json, &text)?;
+    match problems.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(anyhow!("{count} things in {url} do not fit together"))
+            .hint("`store check --repair` makes cards anew; anything else wants a backup")),
+    }
+}
+
+fn backup(context: &Context, url: &StoreUrl, file: &Path) -> Result<(), Failure> {
+    let store = existing(url)?;
+    let progress = Progress::start(context, "copying");
+    store.backup(file)?;
+    drop(progress);
+    let bytes = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+    let json = json!({ "file": file, "bytes": bytes });
+    said(context, &json, &format!("{} written, {bytes} bytes\n", file.display()))
+}
+
+fn export(context: &Context, url: &StoreUrl, output: Option<&Path>) -> Result<(), Failure> {
+    let store = existing(url)?;
+    let Some(file) = output else {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        store.export(&mut out)?;
+        return Ok(out.flush()?);
+    };
+    let progress = Progress::start(context, "writing");
+    let mut bytes = Vec::new();
+    let counts = store.export(&mut bytes)?;
+    write_file(file, &bytes)?;
+    drop(progress);
+    let json = json!({ "file": file, "counts": counts });
+    said(context, &json, &format!("{} written: {}\n", file.display(), counted(&counts)))
+}
+
+fn import(context: &Context, url: &StoreUrl, file: &Path) -> Result<(), Failure> {
+    let store = Store::open(url)?;
+    let progress = Progress::start(context, "reading");
+    let counts = if file == Path::new("-") {
+        store.import(&mut std::io::stdin().lock(), &Cards)?
+    } else {
+        let open = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        store.import(&mut BufReader::new(open), &Cards)?
+    };
+    drop(progress);
+    let digest = store.digest()?;
+    let json = json!({ "store": url.to_string(), "counts": counts, "digest": digest.to_string() });
+    said(context, &json, &format!("{url} filled: {}, {digest}\n", counted(&counts)))
+}
+
+fn counted(counts: &Counts) -> String {
+    let Counts { entries, revisions, changes, .. } = counts;
+    format!("{entries} entries, {revisions} revisions, {changes} changes")
+}

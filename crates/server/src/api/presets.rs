@@ -1,0 +1,50 @@
+//! `/api/v1/presets`: a model with parameters for each tier and slot.
+
+use super::{
+    ApiError, blocking,
+    models::{Change, intent},
+};
+use crate::{
+    App,
+    models::{PresetChange, PresetView},
+};
+use axum::{
+    Json,
+    extract::{
+        Path, Query, State,
+        rejection::{JsonRejection, PathRejection, QueryRejection},
+    },
+};
+use callsheet_types::Preset;
+use std::sync::Arc;
+
+type Placed = Result<Path<(String, String)>, PathRejection>;
+type Asked = Result<Query<Change>, QueryRejection>;
+
+pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<PresetView>>, ApiError> {
+    blocking(&app, |app| app.list_presets().map_err(ApiError::Model)).await.map(Json)
+}
+
+pub(super) async fn set(
+    State(app): State<Arc<App>>,
+    place: Placed,
+    asked: Asked,
+    preset: Result<Json<Preset>, JsonRejection>,
+) -> Result<Json<PresetChange>, ApiError> {
+    let Path((tier, slot)) = place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let intent = intent(asked)?;
+    let Json(preset) = preset.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let set = move |app: &App| app.set_preset(&tier, &slot, &preset, &intent).map_err(ApiError::Model);
+    blocking(&app, set).await.map(Json)
+}
+
+pub(super) async fn remove(
+    State(app): State<Arc<App>>,
+    place: Placed,
+    asked: Asked,
+) -> Result<Json<PresetChange>, ApiError> {
+    let Path((tier, slot)) = place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let intent = intent(asked)?;
+    let remove = move |app: &App| app.remove_preset(&tier, &slot, &intent).map_err(ApiError::Model);
+    blocking(&app, remove).await.map(Json)
+}

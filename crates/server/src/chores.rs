@@ -1,0 +1,110 @@
+//! What the daemon does by itself from time to time: asking providers, and forgetting what is old.
+
+use crate::{
+    App,
+    api::with_causes,
+    models::RefreshAsked,
+};
+use jiff::Timestamp;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// How often the daemon looks whether a backend lists other models than before.
+const LOOK_AT_LISTS: Duration = Duration::from_secs(1);
+
+/// How often what is no longer kept is purged.
+const PURGE_EVERY: Duration = Duration::from_hours(24);
+
+impl App {
+    /// Begins the chores; dropping what is returned ends them.
+    pub(crate) fn start_chores(self: &Arc<Self>) -> JoinSet<()> {
+        let mut chores = JoinSet::new();
+        chores.spawn(refresh_on_schedule(Arc::clone(self)));
+        chores.spawn(refresh_changed_backends(Arc::clone(self)));
+        chores.spawn(purge(Arc::clone(self)));
+        chores
+    }
+}
+
+/// Asks all providers at every interval; the first time an interval after the start, so that a
+/// daemon that is restarted over and over does not ask over and over.
+async fn refresh_on_schedule(app: Arc<App>) {
+    let mut last = Instant::now();
+    loop {
+        // A reload may set another interval, or none.
+        let due = app.with_config(|config| config.models.refresh_every).map(|every| last + every.0);
+        let look = Instant::now() + LOOK_AT_LISTS;
+        match due {
+            Some(due) if due <= Instant::now() => {
+                last = Instant::now();
+                refresh(&app, RefreshAsked::default(), "it is time").await;
+            }
+            Some(due) => sleep_until(due.min(look)).await,
+            None => sleep_until(look).await,
+        }
+    }
+}
+
+/// Asks a backend what it says of its models whenever its list is another.
+async fn refresh_changed_backends(app: Arc<App>) {
+    let mut seen: HashMap<String, Vec<String>> = HashMap::new();
+    loop {
+        sleep(LOOK_AT_LISTS).await;
+        if !app.with_config(|config| config.models.refresh_backends) {
+            continue;
+        }
+        let mut changed = Vec::new();
+        for backend in &*app.fleet.get_all_backends() {
+            let is_declared = backend.metadata.contains_key(crate::app::DECLARED_MODELS);
+            if is_declared || backend.status() != callsheet_fleet::registry::BackendStatus::Healthy {
+                continue;
+            }
+            let mut ids: Vec<_> = backend.models().iter().map(|model| model.id.clone()).collect();
+            ids.sort_unstable();
+            if seen.get(&backend.id) != Some(&ids) {
+                seen.insert(backend.id.clone(), ids);
+                changed.push(backend.id.clone());
+            }
+        }
+        if !changed.is_empty() {
+            let asked = RefreshAsked { providers: changed, ..RefreshAsked::default() };
+            refresh(&app, asked, "the list of a backend changed").await;
+        }
+    }
+}
+
+async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) {
+    match app.refresh_models(asked, "daemon").await {
+        Ok(refreshed) => {
+            for provider in &refreshed.report.providers {
+                match &provider.error {
+                    Some(error) => tracing::warn!(provider = provider.name, why, "models not refreshed: {error}"),
+                    None => tracing::debug!(provider = provider.name, why, "models refreshed"),
+                }
+            }
+            for orphan in &refreshed.orphans {
+                let used_by = orphan.used_by.join(", ");
+                tracing::warn!(model = orphan.key, used_by, "a model is gone from its provider's list");
+            }
+        }
+        Err(error) => tracing::warn!(why, "models not refreshed: {}", with_causes(&error)),
+    }
+}
+
+async fn purge(app: Arc<App>) {
+    loop {
+        sleep(PURGE_EVERY).await;
+        let keep = app.with_config(|config| config.store.keep);
+        let Ok(before) = Timestamp::now().checked_sub(keep.0) else { continue };
+        let store = app.catalog.store().clone();
+        let purged = tokio::task::spawn_blocking(move || store.purge(before, false)).await;
+        match purged {
+            Ok(Ok(purged)) => tracing::info!(changes = purged.changes, revisions = purged.revisions, "old changes purged"),
+            Ok(Err(error)) => tracing::warn!("old changes not purged: {}", with_causes(&error)),
+            Err(_) => {}
+        }
+    }
+}

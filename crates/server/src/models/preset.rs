@@ -1,0 +1,109 @@
+//! Presets: a model with parameters for a tier and a slot.
+
+use super::ModelError;
+use crate::{App, catalog::Edit};
+use callsheet_models::{
+    merge::Card,
+    presets::{self, PresetName, PresetWarning},
+};
+use callsheet_store::Intent;
+use callsheet_types::{Body, Entry, EntryId, Kind, Preset, SourceName, plan::Status};
+use serde::{Deserialize, Serialize};
+
+/// A preset, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PresetView {
+    /// `TIER/SLOT`; a request says `callsheet:TIER/SLOT`.
+    pub name: String,
+    /// The model, and what fills the gaps of a request.
+    #[serde(flatten)]
+    pub preset: Preset,
+    /// Who publishes it.
+    pub source: SourceName,
+    /// What is odd about it: a model that nobody knows, a parameter that it does not take.
+    pub warnings: Vec<String>,
+}
+
+/// What became of a preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PresetChange {
+    /// The preset as it is, would be, or was.
+    pub preset: PresetView,
+    /// Whether anything changed.
+    pub changed: bool,
+}
+
+impl App {
+    /// Lists the presets in force.
+    pub fn list_presets(&self) -> Result<Vec<PresetView>, ModelError> {
+        let saved = self.catalog.saved()?;
+        let view = |(name, (preset, source))| self.view(name, preset, source);
+        saved.presets.into_iter().map(view).collect()
+    }
+
+    /// Sets a preset.
+    pub fn set_preset(
+        &self,
+        tier: &str,
+        slot: &str,
+        preset: &Preset,
+        intent: &Intent,
+    ) -> Result<PresetChange, ModelError> {
+        let name = PresetName::parse(&format!("{tier}/{slot}"))?.as_str().to_owned();
+        presets::check_parameters(&preset.parameters)?;
+        let entry = Entry::tracking(Kind::preset(), &name, Body::of(preset).map_err(callsheet_store::StoreError::from)?);
+        let ids = [entry.id.clone()];
+        let edit = Edit { entries: vec![entry], removed: Vec::new() };
+        let decide = |_: &_| Ok::<_, ModelError>(edit.clone());
+        let applied = self.catalog.edit(intent, &SourceName::api(), &ids, decide)?;
+        self.take_presets(intent)?;
+        let preset = self.view(name, preset.clone(), SourceName::api())?;
+        Ok(PresetChange { preset, changed: !applied.plan.changes.is_empty() })
+    }
+
+    /// Removes a preset. One that a catalog brought comes back with the catalog's next import.
+    pub fn remove_preset(&self, tier: &str, slot: &str, intent: &Intent) -> Result<PresetChange, ModelError> {
+        let name = PresetName::parse(&format!("{tier}/{slot}"))?.as_str().to_owned();
+        let id = EntryId::new(Kind::preset(), &name);
+        let saved = self.catalog.saved()?;
+        let Some((preset, source)) = saved.presets.get(&name).cloned() else {
+            return Err(ModelError::NoPreset(name));
+        };
+        let was = self.view(name, preset, source.clone())?;
+        let applied = self.catalog.edit(intent, &source, std::slice::from_ref(&id), |current| {
+            match current.heads.get(&id).filter(|head| head.status == Status::Active) {
+                None => Err(ModelError::NoPreset(id.key.to_string())),
+                Some(_) => Ok(Edit { entries: Vec::new(), removed: vec![id.clone()] }),
+            }
+        })?;
+        self.take_presets(intent)?;
+        Ok(PresetChange { preset: was, changed: !applied.plan.changes.is_empty() })
+    }
+
+    /// What was just said is in force for the next request, not only once the feed was read.
+    pub(crate) fn take_presets(&self, intent: &Intent) -> Result<(), ModelError> {
+        if !intent.dry_run
+            && let Err(error) = self.take_saved()
+        {
+            let reason = crate::api::with_causes(&error);
+            return Err(ModelError::Question(format!("it is saved, and cannot be put in force: {reason}")));
+        }
+        Ok(())
+    }
+
+    fn view(&self, name: String, preset: Preset, source: SourceName) -> Result<PresetView, ModelError> {
+        let cards: Vec<Card> = match self.models_named(&preset.model) {
+            Ok(rows) => rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect(),
+            Err(ModelError::NotFound { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        // A model that a backend offers needs no card to be called.
+        let is_served = self.fleet.model_ids().iter().any(|id| **id == *preset.model);
+        let warnings = presets::warnings(&preset, &cards).into_iter();
+        let warnings = warnings
+            .filter(|warning| !(is_served && matches!(warning, PresetWarning::UnknownModel { .. })))
+            .map(|warning| warning.to_string())
+            .collect();
+        Ok(PresetView { name, preset, source, warnings })
+    }
+}

@@ -1,0 +1,183 @@
+//! Whole catalogs in and out.
+
+use super::ModelError;
+use crate::App;
+use callsheet_models::formats::{self, Format, Grouped};
+use callsheet_models::merge::Card;
+use callsheet_sources::Tree;
+use callsheet_store::{CardQuery, Intent};
+use callsheet_types::{
+    Body, Entry, Kind, Layer, ModelKey, Snapshot, SourceName,
+    plan::{Action, Extent, PlanPolicy},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How a catalog is to be taken in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportAsked {
+    /// `registry`, `openrouter`, `models.dev`, `litellm`, `callsheet`
+    pub format: String,
+    /// What the catalog is called here; the format's name where nothing is said.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// When it was taken, where that is not now.
+    #[serde(default)]
+    pub as_of: Option<Timestamp>,
+    /// The name of the file, for messages.
+    #[serde(default)]
+    pub file: Option<String>,
+    /// Whether it comes from a registry elsewhere, which counts more than a catalog.
+    #[serde(default)]
+    pub remote: bool,
+    /// Takes a catalog that has lost most of its entries.
+    #[serde(default)]
+    pub allow_shrink: bool,
+    /// Says what would happen and does nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of a catalog.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// What it is called here.
+    pub source: SourceName,
+    /// Cards in it, one for each `provider:id`.
+    pub models: usize,
+    /// Cards in it that are of no provider.
+    pub canonical: usize,
+    /// Presets in it.
+    pub presets: usize,
+    /// New entries.
+    pub added: usize,
+    /// Entries whose content changed.
+    pub updated: usize,
+    /// Entries that were as they are.
+    pub unchanged: usize,
+    /// Entries that it no longer has.
+    pub withdrawn: usize,
+    /// Withdrawn models that presets or aliases lead to.
+    pub orphans: Vec<Orphan>,
+    /// What could not be used.
+    pub problems: Vec<Grouped>,
+    /// Whether nothing was written.
+    pub dry_run: bool,
+}
+
+/// A model that is gone, and what still leads to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Orphan {
+    /// `provider:id`
+    pub key: String,
+    /// Presets and aliases.
+    pub used_by: Vec<String>,
+}
+
+/// A catalog on its way out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exported {
+    /// The format.
+    pub format: String,
+    /// The file's text.
+    pub content: String,
+    /// How many cards are in it.
+    pub models: usize,
+    /// What the format cannot say.
+    pub omissions: Vec<Grouped>,
+}
+
+impl App {
+    /// Takes a catalog in: everything that it says is what its source says now.
+    pub fn import_models(
+        &self,
+        asked: &ImportAsked,
+        bytes: &bytes::Bytes,
+        actor: &str,
+    ) -> Result<Imported, ModelError> {
+        let format: Format = asked.format.parse()?;
+        let layer = if asked.remote { Layer::Remote } else { Layer::Import };
+        let name = asked.source.clone().unwrap_or_else(|| format.to_string());
+        let source = SourceName::new(layer, &name).map_err(|error| ModelError::Question(error.to_string()))?;
+        let file = asked.file.as_deref().unwrap_or("the catalog");
+        let tree = Tree::from_bytes(file, bytes).map_err(|error| ModelError::Question(crate::api::with_causes(&error)))?;
+        let catalog = formats::read(format, &tree.files)?;
+        let models = catalog.models.len();
+        let canonical = catalog.canonical.len();
+        let presets = catalog.presets.len();
+
+        let mut entries = Vec::with_capacity(models + canonical + presets);
+        for (key, facts) in &catalog.models {
+            entries.push(Entry::tracking(Kind::model(), key.as_str(), body(facts)?));
+        }
+        for (id, facts) in &catalog.canonical {
+            entries.push(Entry::tracking(Kind::canonical(), id, body(facts)?));
+        }
+        for (name, preset) in &catalog.presets {
+            entries.push(Entry::tracking(Kind::preset(), name, body(preset)?));
+        }
+        let snapshot = Snapshot {
+            source: source.clone(),
+            revision: None,
+            observed_at: asked.as_of.or(catalog.as_of),
+            extent: Extent::Whole(vec![Kind::model(), Kind::canonical(), Kind::preset()]),
+            entries,
+            problems: catalog.problems,
+        };
+        let policy = PlanPolicy { allow_shrink: asked.allow_shrink, ..PlanPolicy::default() };
+        let intent = Intent { dry_run: asked.dry_run, ..Intent::now(actor) };
+        let plan = self.catalog.publish(&snapshot, policy, &intent)?.plan;
+        self.take_presets(&intent)?;
+        let gone = plan.changes.iter().filter(|change| change.action == Action::Withdrawn);
+        let orphans = gone.filter(|change| change.id.kind == Kind::model()).filter_map(|change| {
+            let used_by = self.users_of(&change.id.key);
+            (!used_by.is_empty()).then(|| Orphan { key: change.id.key.to_string(), used_by })
+        });
+        Ok(Imported {
+            orphans: orphans.collect(),
+            source,
+            models,
+            canonical,
+            presets,
+            added: plan.count(Action::Added),
+            updated: plan.count(Action::Updated),
+            unchanged: plan.unchanged,
+            withdrawn: plan.count(Action::Withdrawn),
+            problems: formats::group(&plan.problems),
+            dry_run: asked.dry_run,
+        })
+    }
+
+    /// Writes all cards in a format.
+    pub fn export_models(&self, format: &str, provider: Option<&str>) -> Result<Exported, ModelError> {
+        let format: Format = format.parse()?;
+        let store = self.catalog.store();
+        let read = |kind: &str| -> Result<Vec<Card>, ModelError> {
+            let query = CardQuery {
+                kind: kind.to_owned(),
+                providers: provider.map(str::to_owned).filter(|_| kind == "model").into_iter().collect(),
+                ..CardQuery::default()
+            };
+            let rows = store.cards(&query)?.rows;
+            Ok(rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect())
+        };
+        let models = read("model")?.into_iter();
+        let models: Vec<_> = models.filter_map(|card| Some((ModelKey::parse(&card.key).ok()?, card.facts))).collect();
+        let canonical = read("canonical")?.into_iter().map(|card| (card.key, card.facts)).collect();
+        let presets = self.catalog.saved()?.presets.into_iter();
+        let presets = presets.map(|(name, (preset, _))| (name, preset)).collect();
+        let count = models.len();
+        let written = formats::write(format, &formats::Exported { models, canonical, presets, as_of: Some(Timestamp::now()) });
+        Ok(Exported {
+            format: format.to_string(),
+            content: String::from_utf8_lossy(&written.bytes).into_owned(),
+            models: count,
+            omissions: formats::group(&written.omissions),
+        })
+    }
+}
+
+fn body(value: &impl Serialize) -> Result<Body, ModelError> {
+    Ok(Body::of(value).map_err(callsheet_store::StoreError::from)?)
+}
