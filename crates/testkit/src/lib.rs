@@ -1,7 +1,7 @@
 //! Stand-ins that are real servers on port 0, and the real daemon as a test sees it.
 //!
 //! [`FakeBackend`] speaks `OpenAI`'s protocol over HTTP/1.1 and misbehaves on demand, down to single
-//! bytes; [`TestServer`] runs the `callsheet` binary from a config file in a folder of its own;
+//! bytes; [`FakeProvider`] lists models as the known providers do; [`TestServer`] runs the `callsheet` binary from a config file in a folder of its own;
 //! [`client`] is the small HTTP client that both sides of a test share. Nothing here may know how
 //! the product works inside: it sees what a client, a backend or an operator would see. This crate
 //! is a dependency of tests and benchmarks only, never of a release build.
@@ -14,6 +14,7 @@ pub mod client;
 mod deadline;
 mod gate;
 pub mod postgres;
+mod provider;
 mod server;
 
 pub use backend::{Builder as FakeBackendBuilder, FakeBackend, Kind, Recorded};
@@ -21,5 +22,6 @@ pub use behaviour::{Behaviour, Chunking, End, RawStep};
 pub use client::{Reply, StreamEnd, StreamReply};
 pub use deadline::{PATIENCE, within};
 pub use gate::Gate;
+pub use provider::{Builder as FakeProviderBuilder, FakeModel, FakeProvider, Fault, Speaks};
 pub use rustix::process::Signal;
 pub use server::{Builder as TestServerBuilder, Output, TestServer};

@@ -1,8 +1,8 @@
 //! A backend that is a real server and does what the test tells it to.
 
 mod answer;
-mod request;
-mod serve;
+pub(crate) mod request;
+pub(crate) mod serve;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

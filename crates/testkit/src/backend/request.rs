@@ -41,13 +41,13 @@ impl Recorded {
         })
     }
 
-    pub(super) fn wants_close(&self) -> bool {
+    pub(crate) fn wants_close(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
     }
 }
 
 /// Reads the next request; `None` when the peer closed between two requests.
-pub(super) async fn read(
+pub(crate) async fn read(
     stream: &mut TcpStream,
     buffer: &mut BytesMut,
 ) -> io::Result<Option<Recorded>> {

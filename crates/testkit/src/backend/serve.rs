@@ -54,7 +54,7 @@ fn accept(state: &mut State) -> bool {
 }
 
 /// What becomes of the connection after an answer.
-enum After {
+pub(crate) enum After {
     Keep,
     Close,
     Reset,
@@ -70,10 +70,18 @@ async fn answer(
     let behaviour = shared.change(|state| choose(state, &request, is_probe));
     let mut open = (!is_probe).then(|| Open { shared: Arc::clone(shared), disconnected: false });
     let (mut reader, mut writer) = stream.split();
+    let good = || {
+        if is_probe {
+            let models = shared.state.borrow().models.clone();
+            answer::probe(&request.path, shared.kind, &models)
+        } else {
+            answer::call(&request)
+        }
+    };
     tokio::select! {
         // An answer that is complete counts as such even if the client is gone by now.
         biased;
-        result = perform(&mut writer, behaviour, &request, shared) => if let Ok(after) = result {
+        result = perform(&mut writer, behaviour, &good) => if let Ok(after) = result {
             return after;
         },
         () = gone(&mut reader, buffer) => {}
@@ -116,26 +124,18 @@ impl Drop for Open {
 }
 
 /// Completes when the peer has closed; keeps what it sends until then.
-async fn gone(reader: &mut ReadHalf<'_>, buffer: &mut BytesMut) {
+pub(crate) async fn gone(reader: &mut ReadHalf<'_>, buffer: &mut BytesMut) {
     while matches!(reader.read_buf(buffer).await, Ok(1..)) {}
 }
 
-async fn perform(
+/// Does what a behaviour says; `good` is what [`Behaviour::Answer`] stands for.
+pub(crate) async fn perform(
     writer: &mut WriteHalf<'_>,
     behaviour: Behaviour,
-    request: &Recorded,
-    shared: &Shared,
+    good: &(dyn Fn() -> Behaviour + Sync),
 ) -> io::Result<After> {
     match behaviour {
-        Behaviour::Answer => {
-            let answer = if answer::is_probe(&request.path) {
-                let models = shared.state.borrow().models.clone();
-                answer::probe(&request.path, shared.kind, &models)
-            } else {
-                answer::call(request)
-            };
-            Box::pin(perform(writer, answer, request, shared)).await
-        }
+        Behaviour::Answer => Box::pin(perform(writer, good(), good)).await,
         Behaviour::Status { code, headers, body } => {
             writer.write_all(&whole(code, &headers, &body)).await?;
             Ok(After::Keep)
@@ -155,11 +155,11 @@ async fn perform(
         }
         Behaviour::Delay(delay, inner) => {
             tokio::time::sleep(delay).await;
-            Box::pin(perform(writer, *inner, request, shared)).await
+            Box::pin(perform(writer, *inner, good)).await
         }
         Behaviour::Hold(gate, inner) => {
             gate.passed().await;
-            Box::pin(perform(writer, *inner, request, shared)).await
+            Box::pin(perform(writer, *inner, good)).await
         }
         Behaviour::ResetOnAccept | Behaviour::ResetAfterRequest => Ok(After::Reset),
         Behaviour::Stall => std::future::pending().await,
@@ -236,7 +236,7 @@ fn whole(code: u16, headers: &[(String, String)], body: &str) -> BytesMut {
     bytes
 }
 
-fn reset(stream: &TcpStream) {
+pub(crate) fn reset(stream: &TcpStream) {
     // Without this, dropping the socket would say goodbye in order.
     let _ = stream.set_zero_linger();
 }
