@@ -192,7 +192,11 @@ fn shuttle_a_limit_and_every_place_outlive_a_replacement() {
 fn shuttle_a_replacement_turns_nobody_away() {
     explore(|| {
         let registry = Arc::new(fleet(Strategy::RoundRobin, 1));
-        let use_it = |registry: &Registry| drop(pick(registry));
+        let use_it = |registry: &Registry| {
+            let held = pick(registry);
+            assert!(pending(registry) > 0, "it counts, whichever backend it was given");
+            drop(held);
+        };
         let replace = |registry: &Registry| {
             registry.replace_backend(backend("b0", &["m"])).unwrap();
         };

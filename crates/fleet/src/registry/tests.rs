@@ -513,6 +513,18 @@ fn requests_find_their_way_through_several_replacements() {
 }
 
 #[test]
+fn a_request_that_still_knows_the_old_one_takes_no_place_there() {
+    for most in [0, 1, u32::MAX] {
+        let registry = with(&[]);
+        registry.add_backend(backend("a", &["m"]).with_max_concurrent(limit(most))).unwrap();
+        let Replaced { old, new } = registry.replace_backend(backend("a", &["m"])).unwrap();
+        assert!(!old.has_place() && !old.take_place() && new.has_place());
+        assert_eq!((old.pending_requests(), new.pending_requests()), (0, 0));
+        assert_eq!((old.force_place(), new.pending_requests()), (1, 1));
+    }
+}
+
+#[test]
 fn the_same_server_is_known_and_another_is_not() {
     let replaced = |url: &str, list: &[&str]| {
         let registry = with(&[("a", &["m"])]);
