@@ -322,3 +322,6 @@ pub fn plan(current: &Current, snapshot: &Snapshot, policy: PlanPolicy) -> Resul
         problems,
     })
 }
+
+#[cfg(test)]
+mod tests;
