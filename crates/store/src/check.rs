@@ -11,8 +11,16 @@ use crate::{
 use callsheet_types::{Digest, Problem, plan::Status};
 use std::collections::HashMap;
 
+#[allow(clippy::needless_pass_by_value, reason = "texts and errors are given alike")]
 fn problem(place: impl ToString, message: impl ToString) -> Problem {
     Problem { place: place.to_string(), message: message.to_string() }
+}
+
+/// What is looked at even if something else is damaged.
+enum Part {
+    File,
+    State,
+    Cards,
 }
 
 /// Looks at everything. Damage is what is looked for, and so never an error.
@@ -20,11 +28,14 @@ pub(crate) fn check(
     connection: &mut Connection,
     project: &dyn Project,
 ) -> Result<Vec<Problem>, StoreError> {
-    let parts: [&dyn Fn(&mut Connection) -> Result<Vec<Problem>, StoreError>; 3] =
-        [&file, &state, &|connection| cards(connection, project)];
     let mut problems = Vec::new();
-    for part in parts {
-        match part(connection) {
+    for part in [Part::File, Part::State, Part::Cards] {
+        let found = match part {
+            Part::File => file(connection),
+            Part::State => state(connection),
+            Part::Cards => cards(connection, project),
+        };
+        match found {
             Ok(found) => problems.extend(found),
             Err(StoreError::Damaged { place, what }) => problems.push(problem(place, what)),
             Err(error) => return Err(error),

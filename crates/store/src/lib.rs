@@ -46,8 +46,11 @@ use std::{
 };
 use write::Counter;
 
-/// How often a snapshot is planned anew because somebody else wrote meanwhile.
+/// How often a snapshot is planned because somebody else wrote meanwhile.
 const ATTEMPTS: u32 = 100;
+
+/// How often one comes back to a database that somebody else kept writing for as long as one waits.
+const ATTEMPTS_WHILE_BUSY: u32 = 3;
 
 /// An open database. Cloning shares it.
 #[derive(Clone)]
@@ -145,22 +148,22 @@ impl Store {
         intent: &Intent,
         project: &dyn Project,
     ) -> Result<Applied, PublishError> {
-        let mut attempt = 0;
+        let (mut attempt, mut busy) = (0, 1);
         loop {
             let current = self.current(snapshot)?;
             let plan = plan(&current, snapshot, policy)?;
             drop(current);
             attempt += 1;
             match self.apply(&plan, intent, project) {
-                Err(PublishError::Stale | PublishError::Store(StoreError::Busy { .. }))
-                    if attempt < ATTEMPTS =>
-                {
-                    // Two who meet each time would meet again if both came back at once.
-                    let at_most = u64::from(attempt.min(10)) * 5;
-                    std::thread::sleep(Duration::from_millis(fastrand::u64(0..=at_most)));
+                Err(PublishError::Stale) if attempt < ATTEMPTS => {}
+                Err(PublishError::Store(StoreError::Busy { .. })) if busy < ATTEMPTS_WHILE_BUSY => {
+                    busy += 1;
                 }
                 done => return done,
             }
+            // Two who meet each time would meet again if both came back at once.
+            let at_most = u64::from(attempt.min(10)) * 5;
+            std::thread::sleep(Duration::from_millis(fastrand::u64(0..=at_most)));
         }
     }
 

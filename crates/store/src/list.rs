@@ -45,7 +45,11 @@ impl Mark {
     /// A mark is opaque, and goes into the query of an address as it is.
     fn write(&self) -> Result<String, StoreError> {
         let json = serde_json::to_vec(self)?;
-        Ok(json.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut text = String::with_capacity(json.len() * 2);
+        for byte in json {
+            text.push_str(&format!("{byte:02x}"));
+        }
+        Ok(text)
     }
 
     fn read(text: &str, query: &CardQuery) -> Result<Self, StoreError> {
@@ -107,15 +111,14 @@ fn column(sort: CardSort) -> SortColumn {
 /// A statement as it grows.
 struct Statement {
     dialect: Dialect,
-    from: String,
+    from: &'static str,
     conditions: Vec<String>,
     values: Vec<Owned>,
 }
 
 impl Statement {
     fn new(dialect: Dialect) -> Self {
-        let from = "cards c".to_owned();
-        Self { dialect, from, conditions: Vec::new(), values: Vec::new() }
+        Self { dialect, from: "cards c", conditions: Vec::new(), values: Vec::new() }
     }
 
     fn value(&mut self, value: Owned) -> String {
@@ -151,7 +154,7 @@ impl Statement {
                 let words: Vec<_> = words.iter().map(|w| quoted(w, '"') + "*").collect();
                 let mark = self.text(&words.join(" "));
                 // Few rows have the words, so they come first; the planner cannot know.
-                self.from = "card_words w CROSS JOIN cards c ON c.id = w.rowid".to_owned();
+                self.from = "card_words w CROSS JOIN cards c ON c.id = w.rowid";
                 self.conditions.push(format!("w.card_words MATCH {mark}"));
             }
             Dialect::Postgres => {
@@ -253,7 +256,7 @@ pub(crate) fn cards(
 ) -> Result<CardPage, StoreError> {
     let mut statement = filtered(query, connection.dialect());
     let (from, all, all_values) =
-        (statement.from.clone(), statement.conditions(), statement.values.clone());
+        (statement.from, statement.conditions(), statement.values.clone());
     if let Some(mark) = &query.after {
         statement.after(&Mark::read(mark, query)?, query);
     }

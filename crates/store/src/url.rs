@@ -22,7 +22,7 @@ pub enum StoreUrl {
 pub struct PostgresUrl {
     /// The address as it was given, and the password that was set beside it.
     given: (String, Option<Secret>),
-    config: postgres::Config,
+    config: Box<postgres::Config>,
 }
 
 impl PartialEq for PostgresUrl {
@@ -100,7 +100,7 @@ impl FromStr for StoreUrl {
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(StoreUrlError("the address names no host".to_owned()));
         }
-        Ok(Self::Postgres(PostgresUrl { given: (text.to_owned(), None), config }))
+        Ok(Self::Postgres(PostgresUrl { given: (text.to_owned(), None), config: Box::new(config) }))
     }
 }
 

@@ -282,12 +282,11 @@ fn step(
     head.stored.status = change.action.status();
     head.stored.changed_at = at;
     head.cursor = counter.next_cursor();
-    match place {
-        Some(place) => heads[place] = head.clone(),
-        None => {
-            let place = heads.partition_point(|other| other.stored.source < plan.source);
-            heads.insert(place, head.clone());
-        }
+    if let Some(place) = place {
+        heads[place] = head.clone();
+    } else {
+        let place = heads.partition_point(|other| other.stored.source < plan.source);
+        heads.insert(place, head.clone());
     }
     Ok(Step { head, action: change.action, revision_before, has_new_content })
 }

@@ -142,6 +142,7 @@ impl Row<'_> {
     }
 
     /// Says that what stands in the row cannot be.
+    #[allow(clippy::needless_pass_by_value, reason = "texts and errors are given alike")]
     pub(crate) fn damaged(&self, what: impl ToString) -> StoreError {
         StoreError::Damaged { place: self.place.clone(), what: what.to_string() }
     }
@@ -179,6 +180,7 @@ impl Connection {
     }
 
     /// Says that what is stored cannot be.
+    #[allow(clippy::needless_pass_by_value, reason = "texts and errors are given alike")]
     pub(crate) fn damaged(&self, what: impl ToString) -> StoreError {
         StoreError::Damaged { place: self.place().clone(), what: what.to_string() }
     }

@@ -12,7 +12,10 @@ use postgres::{
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// For how long a server may be silent before one gives up.
+/// For how long a server may acknowledge nothing, not even that it is there.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// For how long a server may take to answer at first.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Rows that are sent at once.
@@ -37,6 +40,10 @@ impl Connection {
         let mut config = url.config().clone();
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_PATIENCE);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE);
+            config.keepalives_idle(SILENCE);
         }
         if config.get_application_name().is_none() {
             config.application_name("callsheet");

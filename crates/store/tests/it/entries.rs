@@ -45,7 +45,7 @@ fn problems_do_not_hide_what_is_good() {
         let problem = Problem { place: "three.toml".to_owned(), message: "no\0 id".to_owned() };
         snapshot.problems.push(problem.clone());
         let plan = publish(&store, &snapshot);
-        assert_eq!(plan.problems, [problem.clone()]);
+        assert_eq!(plan.problems, std::slice::from_ref(&problem));
         assert_eq!(store.entries(&Kind::model()).unwrap().len(), 2);
         assert_eq!(store.sources().unwrap()[0].problems, [problem]);
     });

@@ -1,5 +1,8 @@
 //! The store on both databases, each test with one body.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which the lint does not see")]
+#![allow(clippy::print_stderr, reason = "a test says on which database it is, or is not")]
+
 mod cards;
 mod entries;
 mod feed;
