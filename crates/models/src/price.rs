@@ -141,8 +141,6 @@ macro_rules! open_enum {
         }
     };
 }
-pub(crate) use open_enum;
-
 open_enum! {
     /// What is charged for.
     Charge {

@@ -187,8 +187,11 @@ impl App {
         let saved = catalog.saved()?;
         let fleet = Arc::new(Registry::with_policy(config.fleet_policy()));
         let journal = Arc::new(Journal::new(config.log.requests.then_some(config.log.format)));
-        let gateway =
-            Gateway::new(Arc::clone(&fleet), gateway_policy(&config, &saved), Arc::clone(&journal))?;
+        let gateway = Gateway::new(
+            Arc::clone(&fleet),
+            gateway_policy(&config, &saved),
+            Arc::clone(&journal),
+        )?;
         let guard = guard(&config)?;
 
         let owned = Owned { config, saved, built_in: built_in.to_vec() };
@@ -402,9 +405,8 @@ impl App {
 /// Returns the backends that are known services, and whose cards speak of them therefore.
 fn services(owned: &Owned) -> HashMap<String, String> {
     let specs = owned.specs(&owned.config, &owned.saved).into_iter();
-    let services = specs.filter_map(|(spec, _)| {
-        Some((spec.name.to_string(), service_of(&spec, &owned.config)?))
-    });
+    let services = specs
+        .filter_map(|(spec, _)| Some((spec.name.to_string(), service_of(&spec, &owned.config)?)));
     services.collect()
 }
 

@@ -1,10 +1,6 @@
 //! What the daemon does by itself from time to time: asking providers, and forgetting what is old.
 
-use crate::{
-    App,
-    api::with_causes,
-    models::RefreshAsked,
-};
+use crate::{App, api::with_causes, models::RefreshAsked};
 use jiff::Timestamp;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
@@ -59,7 +55,8 @@ async fn refresh_changed_backends(app: Arc<App>) {
         let mut changed = Vec::new();
         for backend in &*app.fleet.get_all_backends() {
             let is_declared = backend.metadata.contains_key(crate::app::DECLARED_MODELS);
-            if is_declared || backend.status() != callsheet_fleet::registry::BackendStatus::Healthy {
+            if is_declared || backend.status() != callsheet_fleet::registry::BackendStatus::Healthy
+            {
                 continue;
             }
             let mut ids: Vec<_> = backend.models().iter().map(|model| model.id.clone()).collect();
@@ -81,13 +78,21 @@ async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) {
         Ok(refreshed) => {
             for provider in &refreshed.report.providers {
                 match &provider.error {
-                    Some(error) => tracing::warn!(provider = provider.name, why, "models not refreshed: {error}"),
+                    Some(error) => tracing::warn!(
+                        provider = provider.name,
+                        why,
+                        "models not refreshed: {error}"
+                    ),
                     None => tracing::debug!(provider = provider.name, why, "models refreshed"),
                 }
             }
             for orphan in &refreshed.orphans {
                 let used_by = orphan.used_by.join(", ");
-                tracing::warn!(model = orphan.key, used_by, "a model is gone from its provider's list");
+                tracing::warn!(
+                    model = orphan.key,
+                    used_by,
+                    "a model is gone from its provider's list"
+                );
             }
         }
         Err(error) => tracing::warn!(why, "models not refreshed: {}", with_causes(&error)),
@@ -102,7 +107,11 @@ async fn purge(app: Arc<App>) {
         let store = app.catalog.store().clone();
         let purged = tokio::task::spawn_blocking(move || store.purge(before, false)).await;
         match purged {
-            Ok(Ok(purged)) => tracing::info!(changes = purged.changes, revisions = purged.revisions, "old changes purged"),
+            Ok(Ok(purged)) => tracing::info!(
+                changes = purged.changes,
+                revisions = purged.revisions,
+                "old changes purged"
+            ),
             Ok(Err(error)) => tracing::warn!("old changes not purged: {}", with_causes(&error)),
             Err(_) => {}
         }

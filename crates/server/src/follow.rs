@@ -52,7 +52,9 @@ fn follow(app: &Weak<App>, store: &Store, start: Cursor) {
     loop {
         let newest = store.wait(cursor, LOOK_AROUND);
         let Some(app) = app.upgrade() else { return };
-        let read = newest.and_then(|newest| if newest > cursor { next(store, cursor) } else { Ok((BTreeSet::new(), cursor)) });
+        let read = newest.and_then(|newest| {
+            if newest > cursor { next(store, cursor) } else { Ok((BTreeSet::new(), cursor)) }
+        });
         match read {
             Ok((kinds, next)) => {
                 if is_down {
@@ -86,7 +88,8 @@ fn next(store: &Store, since: Cursor) -> Result<(BTreeSet<Kind>, Cursor), StoreE
         }
         // So far behind that nobody keeps it any more: anything may have changed.
         Err(StoreError::Expired { .. }) => {
-            let all = [Kind::model(), Kind::canonical(), Kind::preset(), Kind::backend(), Kind::drain()];
+            let all =
+                [Kind::model(), Kind::canonical(), Kind::preset(), Kind::backend(), Kind::drain()];
             Ok((all.into_iter().collect(), store.cursor()?))
         }
         Err(error) => Err(error),

@@ -28,15 +28,21 @@ pub(crate) struct Front {
     app: Arc<App>,
     gateway: Handle,
     router: axum::Router,
+    max_header_bytes: usize,
 }
 
 impl Front {
-    pub(crate) fn new(app: Arc<App>) -> Self {
+    pub(crate) fn new(app: Arc<App>, max_header_bytes: usize) -> Self {
         let router = api::router(Arc::clone(&app));
-        Self { gateway: app.gateway.for_thread(), app, router }
+        Self { gateway: app.gateway.for_thread(), app, router, max_header_bytes }
     }
 
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<FrontBody> {
+        // The connection looks at its limit only while a head is incomplete, and lets one pass
+        // that comes in one piece.
+        if head_bytes(&request) > self.max_header_bytes {
+            return refuse(ApiError::HeaderTooLarge);
+        }
         let guard = self.app.guard.load();
         // First of all: a page that may not call must not even learn what exists.
         if let Err(denied) = guard.admit(request.headers()) {
@@ -69,6 +75,15 @@ impl Front {
             Err(never) => match never {},
         }
     }
+}
+
+/// Returns how long the head was, but for its white space.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let headers = request.headers().iter();
+    let fields: usize =
+        headers.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    let path = request.uri().path_and_query().map_or(1, |path| path.as_str().len());
+    fields + path
 }
 
 fn refuse(error: impl Into<ApiError>) -> Response<FrontBody> {

@@ -32,5 +32,5 @@ pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError};
 pub use data_dir::{DataDir, DataDirError, Running};
 pub use local::{LocalApi, LocalBody, LocalError};
-pub use reload::{ReloadError, Reloaded};
 pub use moved::MoveError;
+pub use reload::{ReloadError, Reloaded};

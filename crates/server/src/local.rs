@@ -47,9 +47,8 @@ impl LocalApi {
 
     /// Asks for a stream of events; returns status and body.
     pub async fn open(&self, path: &str) -> Result<(u16, LocalBody), LocalError> {
-        let request = Request::get(path)
-            .header(header::ACCEPT, "text/event-stream")
-            .body(Body::empty())?;
+        let request =
+            Request::get(path).header(header::ACCEPT, "text/event-stream").body(Body::empty())?;
         let answer = match self.router.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},

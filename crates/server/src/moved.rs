@@ -64,6 +64,9 @@ pub(crate) fn take_over(data_dir: &Path, catalog: &Catalog) -> Result<(), MoveEr
     let backends = file.backends.into_iter().map(|spec| (spec.name.clone(), spec)).collect();
     catalog.take_over(&Saved { backends, draining: file.draining, ..Saved::default() })?;
     let aside = data_dir.join("backends.json.moved");
-    std::fs::rename(&path, aside)
-        .map_err(|cause| MoveError::Io { path, action: "set aside", cause })
+    std::fs::rename(&path, aside).map_err(|cause| MoveError::Io {
+        path,
+        action: "set aside",
+        cause,
+    })
 }

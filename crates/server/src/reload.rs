@@ -3,7 +3,7 @@
 use crate::{
     App, Config, ConfigError, StartError,
     api::with_causes,
-    app::{DECLARED_MODELS, Owned, backend, gateway_policy, guard, health_policy},
+    app::{Owned, backend, gateway_policy, guard, health_policy},
     catalog::Saved,
     config::LimitsConfig,
 };
@@ -152,7 +152,9 @@ impl App {
         for backend in &*self.fleet.get_all_backends() {
             match (backend.status() == BackendStatus::Draining, is_draining(&backend.id)) {
                 // An error means that somebody removed it.
-                (false, true) => drop(self.fleet.update_status(&backend.id, BackendStatus::Draining, None)),
+                (false, true) => {
+                    drop(self.fleet.update_status(&backend.id, BackendStatus::Draining, None))
+                }
                 (true, false) => {
                     let _ = self.fleet.update_status(&backend.id, BackendStatus::Unknown, None);
                     self.watch(backend);
@@ -173,24 +175,22 @@ impl App {
         old.zip(new.link()).is_some_and(|(old, new)| old.has_same_key(new))
     }
 
-    /// Puts a backend in the place of one of its name. Where it is the same server, what is known
-    /// of it stands until its first probe, so that it need not leave routing for so long.
+    /// Puts a backend in the place of the one of its name, or adds it where there is none. What the
+    /// old one has in flight runs on.
     fn replace(&self, new: Backend, is_draining: bool) {
-        let old = self.fleet.get_backend(&new.id);
-        if let Some(old) = &old {
-            self.forget(old);
-        }
-        let known = old
-            .filter(|old| (&old.url, old.backend_type) == (&new.url, new.backend_type))
-            .map(|old| (old.status(), old.models()));
-        let Ok(added) = self.fleet.add_backend(new) else { return };
-        if let Some((status, models)) = known {
-            // An error means that somebody removed it again.
-            if !added.metadata.contains_key(DECLARED_MODELS) {
-                let _ = self.fleet.update_models(&added.id, models.to_vec());
+        let is_there = self.fleet.get_backend(&new.id).is_some();
+        // Changes take turns, so that an error means that there is nothing to be done any more.
+        let added = if is_there {
+            let Ok(replaced) = self.fleet.replace_backend(new) else { return };
+            self.prober.forget(&replaced.new.id);
+            if let Some(link) = replaced.old.link() {
+                link.upstream().close_idle();
             }
-            let _ = self.fleet.update_status(&added.id, status, None);
-        }
+            replaced.new
+        } else {
+            let Ok(added) = self.fleet.add_backend(new) else { return };
+            added
+        };
         if is_draining {
             let _ = self.fleet.update_status(&added.id, BackendStatus::Draining, None);
         }

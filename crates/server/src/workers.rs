@@ -41,7 +41,8 @@ impl Workers {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let (draining, finished) = (watch::Sender::new(false), watch::Sender::new(false));
         let start = |number| {
-            Worker::start(number, Front::new(Arc::clone(app)), limits.clone(), &draining, &finished)
+            let front = Front::new(Arc::clone(app), limits.header_bytes.as_usize());
+            Worker::start(number, front, limits.clone(), &draining, &finished)
         };
         let all = (0..count).map(start).collect::<io::Result<_>>()?;
         Ok(Self { all, draining, finished })

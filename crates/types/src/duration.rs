@@ -42,6 +42,11 @@ impl From<HumanDuration> for String {
 
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.0.as_secs() / 86_400;
+        if days > 0 && self.0 == Duration::from_secs(days * 86_400) {
+            // Months of 30.44 days help nobody.
+            return write!(f, "{days}d");
+        }
         humantime::format_duration(self.0).fmt(f)
     }
 }

@@ -137,10 +137,12 @@ const TESTED: &[(&str, &str, &str)] = &[
 /// optional ones too.
 async fn expected_at(config: &str) -> Vec<String> {
     let output = daemon(config).run(["config", "show"]).await;
-    let list = output.stderr.split_once("unknown field `zzz`, expected one of ");
+    let list = output.stderr.split_once("unknown field `zzz`, expected ");
     let (_, list) = list.unwrap_or_else(|| panic!("{output:?}"));
-    let line = list.lines().next().expect("a line");
-    line.split(", ").map(|name| name.trim_matches('`').to_owned()).collect()
+    let line = list.lines().next().expect("a line").trim_start_matches("one of ");
+    // Of two it says "this or that".
+    let names = line.split(", ").flat_map(|name| name.split(" or "));
+    names.map(|name| name.trim_matches('`').to_owned()).collect()
 }
 
 /// Returns every key that a config file can have.

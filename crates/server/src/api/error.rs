@@ -20,6 +20,8 @@ pub enum ApiError {
     MethodNotAllowed,
     /// The body, the path or the query cannot be read.
     BadRequest(String),
+    /// The head of the request is longer than `limits.header_bytes`.
+    HeaderTooLarge,
     /// The admin token is missing or wrong.
     Unauthorized,
     /// The guard does not let it in.
@@ -76,6 +78,12 @@ impl ApiError {
             Self::BadRequest(message) => {
                 (StatusCode::BAD_REQUEST, "invalid_request", message.clone(), None)
             }
+            Self::HeaderTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "header_too_large",
+                "the head of the request is too long".to_owned(),
+                Some("limits.header_bytes in the config file says how long it may be"),
+            ),
             Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
@@ -155,16 +163,18 @@ fn model(error: &ModelError) -> (StatusCode, &'static str, Option<String>) {
         ModelError::NotFound { near, .. } if near.is_empty() => (
             StatusCode::NOT_FOUND,
             "model_not_found",
-            hint("`callsheet model list` shows all of them; `model import` and `model refresh` bring more"),
+            hint(
+                "`callsheet model list` shows all of them; `model import` and `model refresh` bring more",
+            ),
         ),
-        ModelError::NotFound { near, .. } => {
-            (StatusCode::NOT_FOUND, "model_not_found", Some(format!("did you mean {}?", near.join(" or "))))
+        ModelError::NotFound { near, .. } => (
+            StatusCode::NOT_FOUND,
+            "model_not_found",
+            Some(format!("did you mean {}?", near.join(" or "))),
+        ),
+        ModelError::Ambiguous { .. } => {
+            (StatusCode::CONFLICT, "model_ambiguous", hint("say which by its key, `provider:id`"))
         }
-        ModelError::Ambiguous { .. } => (
-            StatusCode::CONFLICT,
-            "model_ambiguous",
-            hint("say which by its key, `provider:id`"),
-        ),
         ModelError::Field(_) => (StatusCode::BAD_REQUEST, "field_refused", None),
         ModelError::UnknownField(_) => (StatusCode::BAD_REQUEST, "unknown_field", None),
         ModelError::Format(_) => (
@@ -181,15 +191,16 @@ fn model(error: &ModelError) -> (StatusCode, &'static str, Option<String>) {
         ),
         ModelError::NoProvider { known, .. } => {
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let hint = format!("there are: {known}; `[providers.NAME]` in the config file adds one");
+            let hint =
+                format!("there are: {known}; `[providers.NAME]` in the config file adds one");
             (StatusCode::NOT_FOUND, "provider_not_found", Some(hint))
         }
-        ModelError::Question(_) | ModelError::UnknownFormat(_) => (StatusCode::BAD_REQUEST, "invalid_request", None),
-        ModelError::NotFetched { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "model_not_fetched",
-            hint("nothing was changed"),
-        ),
+        ModelError::Question(_) | ModelError::UnknownFormat(_) => {
+            (StatusCode::BAD_REQUEST, "invalid_request", None)
+        }
+        ModelError::NotFetched { .. } => {
+            (StatusCode::BAD_GATEWAY, "model_not_fetched", hint("nothing was changed"))
+        }
         ModelError::Publish(error) => {
             let (status, code, hint) = publish(error);
             (status, code, Some(hint.to_owned()))

@@ -149,7 +149,11 @@ fn query(asked: ListAsked, updated_since: Option<Cursor>) -> Result<CardQuery, A
     };
     let nano = |usd: Decimal| {
         (usd * Decimal::from(1_000_000_000)).floor().to_i64().filter(|nano| *nano >= 0).ok_or_else(
-            || ApiError::BadRequest(format!("{usd} is no price; expected dollars for a million tokens, from 0 up")),
+            || {
+                ApiError::BadRequest(format!(
+                    "{usd} is no price; expected dollars for a million tokens, from 0 up"
+                ))
+            },
         )
     };
     let limit = asked.limit.clamp(1, MOST_ROWS);
@@ -213,7 +217,8 @@ pub(super) async fn why(
 ) -> Result<Json<Vec<ModelWhy>>, ApiError> {
     let name = named(name)?;
     let Query(asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    let why = move |app: &App| app.why_model(&name, asked.field.as_deref()).map_err(ApiError::Model);
+    let why =
+        move |app: &App| app.why_model(&name, asked.field.as_deref()).map_err(ApiError::Model);
     blocking(&app, why).await.map(Json)
 }
 
@@ -254,7 +259,8 @@ pub(super) async fn conflicts(
 ) -> Result<Json<Vec<Disagreement>>, ApiError> {
     let Query(asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let conflicts = move |app: &App| {
-        app.model_conflicts(asked.provider.as_deref(), asked.field.as_deref()).map_err(ApiError::Model)
+        app.model_conflicts(asked.provider.as_deref(), asked.field.as_deref())
+            .map_err(ApiError::Model)
     };
     blocking(&app, conflicts).await.map(Json)
 }
@@ -279,10 +285,10 @@ pub(super) async fn correct(
     correction: Sent<Correction>,
 ) -> Result<Json<Corrected>, ApiError> {
     let (name, intent) = (named(name)?, intent(asked)?);
-    let Json(correction) = correction.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    let correct = move |app: &App| {
-        app.correct_model(&name, &correction, &intent).map_err(ApiError::Model)
-    };
+    let Json(correction) =
+        correction.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let correct =
+        move |app: &App| app.correct_model(&name, &correction, &intent).map_err(ApiError::Model);
     blocking(&app, correct).await.map(Json)
 }
 
@@ -292,7 +298,9 @@ pub(super) async fn remove(
     asked: Asked<Change>,
 ) -> Result<Json<Corrected>, ApiError> {
     let (name, intent) = (named(name)?, intent(asked)?);
-    blocking(&app, move |app| app.remove_model(&name, &intent).map_err(ApiError::Model)).await.map(Json)
+    blocking(&app, move |app| app.remove_model(&name, &intent).map_err(ApiError::Model))
+        .await
+        .map(Json)
 }
 
 /// A model that is to be known.
@@ -308,7 +316,8 @@ pub(super) async fn add(
     added: Sent<Added>,
 ) -> Result<(StatusCode, Json<Corrected>), ApiError> {
     let intent = intent(asked)?;
-    let Json(Added { id }) = added.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let Json(Added { id }) =
+        added.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let status = if intent.dry_run { StatusCode::OK } else { StatusCode::CREATED };
     let added = app.add_model(&id, intent).await.map_err(ApiError::Model)?;
     Ok((status, Json(added)))

@@ -41,7 +41,9 @@ mod tests {
         let router = router(app);
         for (path, methods) in paths() {
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-                let request = Request::builder().method(method).uri(path.replace("{name}", "a").replace("{tier}", "a").replace("{slot}", "a"));
+                let request = Request::builder()
+                    .method(method)
+                    .uri(path.replace("{name}", "a").replace("{tier}", "a").replace("{slot}", "a"));
                 let request = request.body(Body::empty()).unwrap();
                 let status = router.clone().oneshot(request).await.unwrap().status();
                 let is_described = methods.get(method.to_ascii_lowercase()).is_some();

@@ -31,10 +31,12 @@ pub(super) async fn set(
     asked: Asked,
     preset: Result<Json<Preset>, JsonRejection>,
 ) -> Result<Json<PresetChange>, ApiError> {
-    let Path((tier, slot)) = place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let Path((tier, slot)) =
+        place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let intent = intent(asked)?;
     let Json(preset) = preset.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    let set = move |app: &App| app.set_preset(&tier, &slot, &preset, &intent).map_err(ApiError::Model);
+    let set =
+        move |app: &App| app.set_preset(&tier, &slot, &preset, &intent).map_err(ApiError::Model);
     blocking(&app, set).await.map(Json)
 }
 
@@ -43,7 +45,8 @@ pub(super) async fn remove(
     place: Placed,
     asked: Asked,
 ) -> Result<Json<PresetChange>, ApiError> {
-    let Path((tier, slot)) = place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let Path((tier, slot)) =
+        place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let intent = intent(asked)?;
     let remove = move |app: &App| app.remove_preset(&tier, &slot, &intent).map_err(ApiError::Model);
     blocking(&app, remove).await.map(Json)

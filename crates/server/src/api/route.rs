@@ -63,11 +63,7 @@ pub(super) async fn explain(
         .map(|target| RouteStep {
             model: target.model.to_owned(),
             only_backend: target.backend.map(str::to_owned),
-            explanation: app.fleet.explain(
-                target.model,
-                &Needs { only: target.backend, ..needs },
-                Instant::now(),
-            ),
+            explanation: app.fleet.explain(target.model, &target.needs(needs), Instant::now()),
         })
         .collect();
     Ok(Json(RouteReport { requested: question.model.clone(), steps }))

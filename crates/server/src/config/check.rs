@@ -104,7 +104,11 @@ impl Config {
         let store = &self.store;
         if store.password_env.is_some() && store.password_file.is_some() {
             let expected = "one of the two";
-            return Err(Fault::new("store.password_file", "stands beside `password_env`", expected));
+            return Err(Fault::new(
+                "store.password_file",
+                "stands beside `password_env`",
+                expected,
+            ));
         }
         check_variable("store.password_env", store.password_env.as_deref())?;
         match store.url.as_deref().map(str::parse::<StoreUrl>) {

@@ -8,13 +8,18 @@ mod load;
 pub use load::{ConfigError, ConfigSource, Overrides};
 
 use callsheet_fleet::{Policy as FleetPolicy, Strategy, UnknownCapabilities};
-use callsheet_models::providers::ProviderSpec;
 use callsheet_gateway::{Limits, LogFormat, Policy, Retry, RetryAllowance};
+use callsheet_models::providers::ProviderSpec;
 use callsheet_store::{StoreUrl, StoreUrlError};
 use callsheet_types::{BackendSpec, ByteSize, HumanDuration, SecretSource};
 use callsheet_upstream::Options;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

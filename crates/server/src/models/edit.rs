@@ -68,9 +68,17 @@ impl App {
     }
 
     /// Lets a removed model be seen again.
-    pub(crate) fn restore_model(&self, key: &ModelKey, intent: &Intent) -> Result<Corrected, ModelError> {
+    pub(crate) fn restore_model(
+        &self,
+        key: &ModelKey,
+        intent: &Intent,
+    ) -> Result<Corrected, ModelError> {
         self.edit_pins(key.as_str(), intent, |sheet, _| {
-            Ok(if sheet.pins.contains_key("removed") { pins::unset(&sheet, "removed")? } else { sheet })
+            Ok(if sheet.pins.contains_key("removed") {
+                pins::unset(&sheet, "removed")?
+            } else {
+                sheet
+            })
         })
     }
 
@@ -89,7 +97,10 @@ impl App {
             let sheet = pins::sheet(&heads).map_err(callsheet_store::StoreError::from)?;
             let sheet = change(sheet, &heads)?;
             if sheet.pins.is_empty() {
-                return Ok::<_, ModelError>(Edit { entries: Vec::new(), removed: vec![id.clone()] });
+                return Ok::<_, ModelError>(Edit {
+                    entries: Vec::new(),
+                    removed: vec![id.clone()],
+                });
             }
             let body = Body::of(&sheet).map_err(callsheet_store::StoreError::from)?;
             let entry = Entry::tracking(Kind::model(), key, body);
@@ -97,7 +108,12 @@ impl App {
         })?;
         let changed = !applied.plan.changes.is_empty();
         let card = if intent.dry_run {
-            self.card_with(&id, &source, applied.plan.changes.first().and_then(|change| change.body.clone()), intent.at)?
+            self.card_with(
+                &id,
+                &source,
+                applied.plan.changes.first().and_then(|change| change.body.clone()),
+                intent.at,
+            )?
         } else {
             self.card(&id)?
         };

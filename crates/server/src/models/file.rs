@@ -36,7 +36,10 @@ pub async fn refresh_file(
         ids.map(|(_, id)| id.clone()).collect::<Vec<_>>()
     };
     let lists = join_all(names.into_iter().map(async |name| {
-        (name.to_owned(), listing(&http, provider(name, config, &config.backends), name, &asked_of(name)).await)
+        (
+            name.to_owned(),
+            listing(&http, provider(name, config, &config.backends), name, &asked_of(name)).await,
+        )
     }));
     let lists: BTreeMap<String, Result<Listing, String>> = lists.await.into_iter().collect();
 
@@ -54,7 +57,10 @@ pub async fn refresh_file(
                 None if listing.unread.contains(id) => {
                     let problem = listing.problems.iter().find(|problem| problem.place == *id);
                     let reason = problem.map(|problem| problem.message.clone());
-                    (Outcome::Failed, Some(reason.unwrap_or_else(|| "nothing could be learned of it".to_owned())))
+                    (
+                        Outcome::Failed,
+                        Some(reason.unwrap_or_else(|| "nothing could be learned of it".to_owned())),
+                    )
                 }
                 None => (Outcome::Missing, Some(format!("is not on the list of {name}"))),
             },
@@ -112,7 +118,9 @@ fn wanted(
     let mut wanted = BTreeSet::new();
     for name in &asked.ids {
         let is_meant = |(provider, id): &&(String, String)| {
-            id == name || ModelKey::parse(name).is_ok_and(|key| key.provider() == provider && key.id() == id)
+            id == name
+                || ModelKey::parse(name)
+                    .is_ok_and(|key| key.provider() == provider && key.id() == id)
         };
         let meant: Vec<_> = all.iter().filter(is_meant).cloned().collect();
         if meant.is_empty() {

@@ -1,7 +1,7 @@
 //! What cards know of the models that backends offer, for the data plane.
 
-use callsheet_fleet::{Directory, Known};
 use crate::config::Config;
+use callsheet_fleet::{Directory, Known};
 use callsheet_models::{merge::Card, providers::ProviderKind};
 use callsheet_store::Store;
 use callsheet_types::{BackendSpec, BackendType, BackendUrl, EntryId, Kind};
@@ -39,9 +39,12 @@ impl KnownModels {
     }
 
     fn look_up(&self, backend: &str, model: &str) -> Known {
-        let provider = self.providers.lock().unwrap_or_else(PoisonError::into_inner).get(backend).cloned();
-        let keys = [Some(format!("{backend}:{model}")), provider.map(|name| format!("{name}:{model}"))];
-        let ids: Vec<_> = keys.into_iter().flatten().map(|key| EntryId::new(Kind::model(), &key)).collect();
+        let provider =
+            self.providers.lock().unwrap_or_else(PoisonError::into_inner).get(backend).cloned();
+        let keys =
+            [Some(format!("{backend}:{model}")), provider.map(|name| format!("{name}:{model}"))];
+        let ids: Vec<_> =
+            keys.into_iter().flatten().map(|key| EntryId::new(Kind::model(), &key)).collect();
         let mut known = Known::default();
         let mut canonical = None;
         for id in &ids {
@@ -81,7 +84,10 @@ impl Directory for KnownModels {
 pub(crate) fn service_of(backend: &BackendSpec, config: &Config) -> Option<String> {
     let host = backend.url.host();
     let is_there = |url: &str| BackendUrl::new(url).is_ok_and(|url| url.host() == host);
-    let configured = config.providers.iter().find(|(name, spec)| spec.address(name).is_some_and(|url| is_there(&url)));
+    let configured = config
+        .providers
+        .iter()
+        .find(|(name, spec)| spec.address(name).is_some_and(|url| is_there(&url)));
     configured.map(|(name, _)| name.clone()).or_else(|| {
         let service = ProviderKind::services().find(|(_, url)| is_there(url));
         service.map(|(name, _)| name.to_owned())
@@ -96,7 +102,8 @@ fn add(known: &mut Known, card: &Card, is_of_provider: bool) {
         known.context_length = known.context_length.or(tokens(facts.context_window));
         known.max_output_tokens = known.max_output_tokens.or(tokens(facts.max_output_tokens));
         if known.prices.is_none() {
-            let prices = facts.prices.as_ref().and_then(|prices| serde_json::to_string(prices).ok());
+            let prices =
+                facts.prices.as_ref().and_then(|prices| serde_json::to_string(prices).ok());
             known.prices = prices.map(Into::into);
         }
     }
@@ -109,5 +116,6 @@ fn add(known: &mut Known, card: &Card, is_of_provider: bool) {
     let can = |word: &str| words.contains(word).then_some(true);
     known.supports_tools = known.supports_tools.or(can("tools"));
     known.supports_vision = known.supports_vision.or(can("vision")).or(takes_images);
-    known.supports_json_mode = known.supports_json_mode.or(can("json")).or(can("structured_output"));
+    known.supports_json_mode =
+        known.supports_json_mode.or(can("json")).or(can("structured_output"));
 }

@@ -21,7 +21,11 @@ pub(crate) use known::{KnownModels, service_of};
 
 use crate::{App, config::Config};
 use callsheet_models::{
-    formats::{FormatError, UnknownFormat}, merge::UnknownField, names, pins::FieldError, presets::PresetError,
+    formats::{FormatError, UnknownFormat},
+    merge::UnknownField,
+    names,
+    pins::FieldError,
+    presets::PresetError,
     registry_file::RegistryFileError,
 };
 use callsheet_store::{CardRow, PublishError, StoreError};
@@ -131,7 +135,8 @@ impl App {
         let id = key.split_once(':').map_or(key, |(_, id)| id);
         let leads_there = |name: &str| name == key || name == id;
         let aliases = owned.config.routing.aliases.iter();
-        let aliases = aliases.filter(|(_, to)| leads_there(to)).map(|(name, _)| format!("alias {name}"));
+        let aliases =
+            aliases.filter(|(_, to)| leads_there(to)).map(|(name, _)| format!("alias {name}"));
         let presets = owned.saved.presets.iter();
         let presets = presets
             .filter(|(_, (preset, _))| leads_there(&preset.model))

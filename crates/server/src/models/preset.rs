@@ -51,7 +51,11 @@ impl App {
     ) -> Result<PresetChange, ModelError> {
         let name = PresetName::parse(&format!("{tier}/{slot}"))?.as_str().to_owned();
         presets::check_parameters(&preset.parameters)?;
-        let entry = Entry::tracking(Kind::preset(), &name, Body::of(preset).map_err(callsheet_store::StoreError::from)?);
+        let entry = Entry::tracking(
+            Kind::preset(),
+            &name,
+            Body::of(preset).map_err(callsheet_store::StoreError::from)?,
+        );
         let ids = [entry.id.clone()];
         let edit = Edit { entries: vec![entry], removed: Vec::new() };
         let decide = |_: &_| Ok::<_, ModelError>(edit.clone());
@@ -62,7 +66,12 @@ impl App {
     }
 
     /// Removes a preset. One that a catalog brought comes back with the catalog's next import.
-    pub fn remove_preset(&self, tier: &str, slot: &str, intent: &Intent) -> Result<PresetChange, ModelError> {
+    pub fn remove_preset(
+        &self,
+        tier: &str,
+        slot: &str,
+        intent: &Intent,
+    ) -> Result<PresetChange, ModelError> {
         let name = PresetName::parse(&format!("{tier}/{slot}"))?.as_str().to_owned();
         let id = EntryId::new(Kind::preset(), &name);
         let saved = self.catalog.saved()?;
@@ -70,12 +79,17 @@ impl App {
             return Err(ModelError::NoPreset(name));
         };
         let was = self.view(name, preset, source.clone())?;
-        let applied = self.catalog.edit(intent, &source, std::slice::from_ref(&id), |current| {
-            match current.heads.get(&id).filter(|head| head.status == Status::Active) {
-                None => Err(ModelError::NoPreset(id.key.to_string())),
-                Some(_) => Ok(Edit { entries: Vec::new(), removed: vec![id.clone()] }),
-            }
-        })?;
+        let applied =
+            self.catalog.edit(
+                intent,
+                &source,
+                std::slice::from_ref(&id),
+                |current| match current.heads.get(&id).filter(|head| head.status == Status::Active)
+                {
+                    None => Err(ModelError::NoPreset(id.key.to_string())),
+                    Some(_) => Ok(Edit { entries: Vec::new(), removed: vec![id.clone()] }),
+                },
+            )?;
         self.take_presets(intent)?;
         Ok(PresetChange { preset: was, changed: !applied.plan.changes.is_empty() })
     }
@@ -86,14 +100,23 @@ impl App {
             && let Err(error) = self.take_saved()
         {
             let reason = crate::api::with_causes(&error);
-            return Err(ModelError::Question(format!("it is saved, and cannot be put in force: {reason}")));
+            return Err(ModelError::Question(format!(
+                "it is saved, and cannot be put in force: {reason}"
+            )));
         }
         Ok(())
     }
 
-    fn view(&self, name: String, preset: Preset, source: SourceName) -> Result<PresetView, ModelError> {
+    fn view(
+        &self,
+        name: String,
+        preset: Preset,
+        source: SourceName,
+    ) -> Result<PresetView, ModelError> {
         let cards: Vec<Card> = match self.models_named(&preset.model) {
-            Ok(rows) => rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect(),
+            Ok(rows) => {
+                rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect()
+            }
             Err(ModelError::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };

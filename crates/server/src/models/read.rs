@@ -42,7 +42,8 @@ pub type PriceText = String;
 
 impl From<CardRow> for ModelRow {
     fn from(row: CardRow) -> Self {
-        let price = |nano: Option<i64>| nano.map(|nano| Decimal::new(nano, 9).normalize().to_string());
+        let price =
+            |nano: Option<i64>| nano.map(|nano| Decimal::new(nano, 9).normalize().to_string());
         Self {
             prompt_price: price(row.prompt_nano_usd),
             completion_price: price(row.completion_nano_usd),
@@ -120,7 +121,8 @@ impl App {
     pub fn show_model(&self, name: &str) -> Result<ModelView, ModelError> {
         let rows = self.models_named(name)?;
         let store = self.catalog.store();
-        let models = rows.iter().map(|row| self.card(&id_of(row))).collect::<Result<Vec<_>, _>>()?;
+        let models =
+            rows.iter().map(|row| self.card(&id_of(row))).collect::<Result<Vec<_>, _>>()?;
         let mut names: Vec<_> = rows.iter().filter_map(|row| row.canonical.as_deref()).collect();
         names.sort_unstable();
         names.dedup();
@@ -131,13 +133,16 @@ impl App {
                 canonical = Some(self.card(&id)?);
             }
             let rows = store.cards_named(one)?;
-            let rows = rows.into_iter().filter(|row| row.kind == "model" && row.canonical.as_deref() == Some(one));
+            let rows = rows
+                .into_iter()
+                .filter(|row| row.kind == "model" && row.canonical.as_deref() == Some(one));
             for row in rows.take(MOST_CANDIDATES) {
                 family.push(serde_json::from_str::<Card>(&row.body).map_err(unreadable)?);
             }
         }
         let is_shown = |card: &Card| models.iter().any(|shown| shown.key == card.key);
-        let elsewhere = family.iter().filter(|card| !is_shown(card)).map(|card| card.key.clone()).collect();
+        let elsewhere =
+            family.iter().filter(|card| !is_shown(card)).map(|card| card.key.clone()).collect();
         let mut used_by: Vec<_> = models.iter().flat_map(|card| self.users_of(&card.key)).collect();
         used_by.sort();
         used_by.dedup();
@@ -194,5 +199,7 @@ impl App {
 }
 
 fn unreadable(error: serde_json::Error) -> ModelError {
-    ModelError::Question(format!("a card in the store cannot be read ({error}); `callsheet store check --repair` makes it anew"))
+    ModelError::Question(format!(
+        "a card in the store cannot be read ({error}); `callsheet store check --repair` makes it anew"
+    ))
 }

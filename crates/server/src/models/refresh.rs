@@ -58,7 +58,8 @@ impl App {
         };
         let store = self.catalog.store();
         let report =
-            refresh::refresh(store, &self.http, &providers, &request, Arc::new(Cards), &|_| {}).await;
+            refresh::refresh(store, &self.http, &providers, &request, Arc::new(Cards), &|_| {})
+                .await;
         let gone = report.gone().map(|key| (key.to_string(), self.users_of(key.as_str())));
         let orphans = gone
             .filter(|(_, used_by)| !used_by.is_empty())
@@ -98,7 +99,8 @@ impl App {
                 Err(ModelError::NotFound { .. }) if name.contains(':') => name.clone(),
                 Err(error) => return Err(error),
             };
-            let key = ModelKey::parse(&key).map_err(|error| ModelError::Question(error.to_string()))?;
+            let key =
+                ModelKey::parse(&key).map_err(|error| ModelError::Question(error.to_string()))?;
             ids.push(key);
         }
         let mut names = asked.providers.clone();
@@ -147,7 +149,8 @@ pub(crate) fn provider(
         Some(spec) => spec.clone(),
         None => match backends.iter().find(|spec| spec.name.as_str() == name) {
             Some(backend) => of_backend(backend),
-            None => ProviderKind::of_service(name).map(|kind| ProviderSpec { kind: Some(kind), ..ProviderSpec::default() })?,
+            None => ProviderKind::of_service(name)
+                .map(|kind| ProviderSpec { kind: Some(kind), ..ProviderSpec::default() })?,
         },
     };
     // A key that is not to be had is missed by those who need one, and they say so.

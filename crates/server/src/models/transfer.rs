@@ -99,9 +99,11 @@ impl App {
         let format: Format = asked.format.parse()?;
         let layer = if asked.remote { Layer::Remote } else { Layer::Import };
         let name = asked.source.clone().unwrap_or_else(|| format.to_string());
-        let source = SourceName::new(layer, &name).map_err(|error| ModelError::Question(error.to_string()))?;
+        let source = SourceName::new(layer, &name)
+            .map_err(|error| ModelError::Question(error.to_string()))?;
         let file = asked.file.as_deref().unwrap_or("the catalog");
-        let tree = Tree::from_bytes(file, bytes).map_err(|error| ModelError::Question(crate::api::with_causes(&error)))?;
+        let tree = Tree::from_bytes(file, bytes)
+            .map_err(|error| ModelError::Question(crate::api::with_causes(&error)))?;
         let catalog = formats::read(format, &tree.files)?;
         let models = catalog.models.len();
         let canonical = catalog.canonical.len();
@@ -150,25 +152,38 @@ impl App {
     }
 
     /// Writes all cards in a format.
-    pub fn export_models(&self, format: &str, provider: Option<&str>) -> Result<Exported, ModelError> {
+    pub fn export_models(
+        &self,
+        format: &str,
+        provider: Option<&str>,
+    ) -> Result<Exported, ModelError> {
         let format: Format = format.parse()?;
         let store = self.catalog.store();
         let read = |kind: &str| -> Result<Vec<Card>, ModelError> {
             let query = CardQuery {
                 kind: kind.to_owned(),
-                providers: provider.map(str::to_owned).filter(|_| kind == "model").into_iter().collect(),
+                providers: provider
+                    .map(str::to_owned)
+                    .filter(|_| kind == "model")
+                    .into_iter()
+                    .collect(),
                 ..CardQuery::default()
             };
             let rows = store.cards(&query)?.rows;
             Ok(rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect())
         };
         let models = read("model")?.into_iter();
-        let models: Vec<_> = models.filter_map(|card| Some((ModelKey::parse(&card.key).ok()?, card.facts))).collect();
+        let models: Vec<_> = models
+            .filter_map(|card| Some((ModelKey::parse(&card.key).ok()?, card.facts)))
+            .collect();
         let canonical = read("canonical")?.into_iter().map(|card| (card.key, card.facts)).collect();
         let presets = self.catalog.saved()?.presets.into_iter();
         let presets = presets.map(|(name, (preset, _))| (name, preset)).collect();
         let count = models.len();
-        let written = formats::write(format, &formats::Exported { models, canonical, presets, as_of: Some(Timestamp::now()) });
+        let written = formats::write(
+            format,
+            &formats::Exported { models, canonical, presets, as_of: Some(Timestamp::now()) },
+        );
         Ok(Exported {
             format: format.to_string(),
             content: String::from_utf8_lossy(&written.bytes).into_owned(),
