@@ -79,6 +79,12 @@ impl RegistryFile {
         Ok(Self { path: target, read: Digest::of(&bytes), document })
     }
 
+    /// Reads a text that is in no file, and so cannot be written.
+    pub(crate) fn in_memory(bytes: &[u8]) -> Result<Self, FormatError> {
+        let document = parse("registry", bytes)?;
+        Ok(Self { path: PathBuf::new(), read: Digest::of(bytes), document })
+    }
+
     /// Returns each model's provider and id, in the order of ids. Entries without them are kept and
     /// not among these.
     pub fn ids(&self) -> Vec<(String, String)> {
@@ -191,7 +197,7 @@ fn models_mut(document: &mut Value) -> Option<&mut Vec<Value>> {
 }
 
 /// Reads a registry's text; `file` is what messages call it.
-pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Value, FormatError> {
+fn parse(file: &str, bytes: &[u8]) -> Result<Value, FormatError> {
     let document = json::parse(Format::Registry, file, bytes)?;
     registry::models_of(file, &document.value)?;
     Ok(document.value)

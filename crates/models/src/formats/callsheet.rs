@@ -55,7 +55,7 @@ pub(super) fn read(document: Document) -> Result<Catalog, FormatError> {
         catalog.canonical.extend(read.map(|(id, _, facts)| (id, facts)));
     }
     for (name, value) in presets {
-        let preset = exactly::<Preset>(value, &format!("{file} presets {name}"), problems);
+        let preset = exactly::<Preset>(&value, &format!("{file} presets {name}"), problems);
         catalog.presets.extend(preset.map(|preset| (name, preset)));
     }
     Ok(catalog)
@@ -81,17 +81,17 @@ fn entry(
     fields.finish();
     let (name, facts) = (name?, facts?);
     let place = format!("{place} {name}");
-    let facts = exactly::<Facts>(Value::Object(facts), &place, problems)?;
+    let facts = exactly::<Facts>(&Value::Object(facts), &place, problems)?;
     Some((name, place, facts))
 }
 
 /// Reads a value of a type of ours, and tells every key that the type does not have.
 fn exactly<T: DeserializeOwned + serde::Serialize>(
-    value: Value,
+    value: &Value,
     place: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<T> {
-    let read = match T::deserialize(&value) {
+    let read = match T::deserialize(value) {
         Ok(read) => read,
         Err(error) => {
             problem(problems, place, &format!("cannot be read: {error}"));
@@ -99,7 +99,7 @@ fn exactly<T: DeserializeOwned + serde::Serialize>(
         }
     };
     if let Ok(understood) = serde_json::to_value(&read) {
-        lost(&value, &understood, place, problems);
+        lost(value, &understood, place, problems);
     }
     Some(read)
 }

@@ -1,4 +1,4 @@
-//! LiteLLM's map of prices and context windows: one JSON object, a model under each key.
+//! `LiteLLM`'s map of prices and context windows: one JSON object, a model under each key.
 
 use super::{
     Catalog, Exported, Format, FormatError, Written, decimal,

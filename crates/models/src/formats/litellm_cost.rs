@@ -1,4 +1,4 @@
-//! LiteLLM's names of prices, `cache_read_input_token_cost_above_272k_tokens_priority`, taken apart
+//! `LiteLLM`'s names of prices, `cache_read_input_token_cost_above_272k_tokens_priority`, taken apart
 //! and put together.
 //!
 //! A name is a core, which says what is charged for and by what unit, and suffixes: a size of
@@ -19,7 +19,7 @@ pub(crate) struct Cost {
     pub(crate) times: Decimal,
 }
 
-/// Cores, what is charged for, its unit, and how many of LiteLLM's units are one of it. Of several
+/// Cores, what is charged for, its unit, and how many of `LiteLLM`'s units are one of it. Of several
 /// with one meaning the first is written.
 const CORES: [(&str, &str, &str, Scale); 41] = [
     ("input_cost_per_token", "prompt", "mtok", Scale::Million),
@@ -114,7 +114,7 @@ pub(crate) fn parse(key: &str) -> Option<Cost> {
     }
     if let Some((rest, tier)) = AFTER.iter().find_map(|t| Some((core.strip_suffix(t)?, *t))) {
         core = rest;
-        words = tier.to_owned();
+        words.push_str(tier);
     }
     if let Some((rest, tokens)) = context_of(core) {
         (core, above_context) = (rest, Some(tokens));
@@ -122,22 +122,21 @@ pub(crate) fn parse(key: &str) -> Option<Cost> {
     for (suffix, word) in BEFORE {
         if let Some(rest) = core.strip_suffix(suffix) {
             core = rest;
-            words = format!("{word}{words}");
+            words.insert_str(0, word);
             break;
         }
     }
     let known = CORES.iter().find(|(name, ..)| *name == core);
-    let (what, per, times) = match known {
-        Some((_, what, per, scale)) => (format!("{what}{words}"), *per, scale.times()),
-        None => {
-            let image = IMAGES.iter().find_map(|(name, what)| {
-                let kind = core.strip_prefix(name)?;
-                let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-                let is_kind = !kind.is_empty() && kind.bytes().all(is_word);
-                is_kind.then(|| format!("{what}{kind}{words}"))
-            });
-            (image?, "image", Decimal::ONE)
-        }
+    let (what, per, times) = if let Some((_, what, per, scale)) = known {
+        (format!("{what}{words}"), *per, scale.times())
+    } else {
+        let image = IMAGES.iter().find_map(|(name, what)| {
+            let kind = core.strip_prefix(name)?;
+            let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            let is_kind = !kind.is_empty() && kind.bytes().all(is_word);
+            is_kind.then(|| format!("{what}{kind}{words}"))
+        });
+        (image?, "image", Decimal::ONE)
     };
     let amount = Amount::Usd(Decimal::ZERO);
     let row = Price::new(Charge::from(what), Unit::from(per.to_owned()), amount);
@@ -152,7 +151,7 @@ fn context_of(key: &str) -> Option<(&str, u64)> {
 }
 
 /// Returns the key for a row, and by what its number is multiplied to be the row's amount; `None`
-/// where LiteLLM has no name for it.
+/// where `LiteLLM` has no name for it.
 pub(crate) fn key(row: &Price) -> Option<(String, Decimal)> {
     if row.from.is_some() || row.until.is_some() {
         return None;
@@ -176,10 +175,10 @@ pub(crate) fn key(row: &Price) -> Option<(String, Decimal)> {
 }
 
 /// Takes a word off the end of a charge's name; returns the suffix that it stands for.
-fn split<'a>(
-    what: &'a str,
+fn split(
+    what: &str,
     words: impl Iterator<Item = (&'static str, &'static str)>,
-) -> (&'a str, &'static str) {
+) -> (&str, &'static str) {
     let mut words = words;
     let found = words.find_map(|(word, suffix)| Some((what.strip_suffix(word)?, suffix)));
     found.filter(|(what, _)| !what.is_empty()).unwrap_or((what, ""))

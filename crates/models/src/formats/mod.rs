@@ -19,6 +19,8 @@ mod openrouter;
 mod openrouter_write;
 mod prices;
 pub(crate) mod registry;
+#[doc(hidden)]
+pub mod replay;
 
 pub use error::FormatError;
 
@@ -44,7 +46,7 @@ pub enum Format {
     /// The folders of models.dev, or its `api.json`.
     #[serde(rename = "models.dev")]
     ModelsDev,
-    /// LiteLLM's map of prices and context windows.
+    /// `LiteLLM`'s map of prices and context windows.
     #[serde(rename = "litellm")]
     LiteLlm,
     /// Our own, which says everything.

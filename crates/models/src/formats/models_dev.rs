@@ -98,7 +98,7 @@ pub(super) fn read<B: AsRef<[u8]>>(files: &BTreeMap<String, B>) -> Result<Catalo
 
 /// Sorts the files. A folder above `providers` and `models` may be missing, as in an archive.
 fn folders<B: AsRef<[u8]>>(files: &BTreeMap<String, B>) -> Folders<'_> {
-    let is_toml = |path: &str| path.len() > ".toml".len() && path.ends_with(".toml");
+    let is_toml = |path: &str| path.strip_suffix(".toml").is_some_and(|name| !name.is_empty());
     let top = |folder: &str| {
         let inside = format!("/{folder}/");
         let tops = files.keys().filter(|path| is_toml(path)).filter_map(|path| {

@@ -78,9 +78,10 @@ fn model(place: &str, id: &str, facts: &Facts, omissions: &mut Omissions) -> Map
     put("open_weights", facts.open_weights.map(Value::from));
     // Whether it takes files is said by the word, or follows from what it takes.
     let takes = facts.input_modalities.as_ref();
-    let attachment = match facts.capabilities.contains("attachments") {
-        true => Some(true),
-        false => takes.map(|takes| takes.iter().any(|modality| modality != "text")),
+    let attachment = if facts.capabilities.contains("attachments") {
+        Some(true)
+    } else {
+        takes.map(|takes| takes.iter().any(|modality| modality != "text"))
     };
     put("attachment", attachment.map(Value::from));
     let is_refused = |name: &str| facts.parameters.get(name) == Some(&Parameter::Unsupported);

@@ -14,13 +14,12 @@ pub(crate) fn is_about_the_same(a: &Price, b: &Price) -> bool {
 
 /// Adds a row, unless there is one about the same; returns whether another amount stands there.
 pub(crate) fn add(prices: &mut Vec<Price>, price: Price) -> bool {
-    match prices.iter().find(|known| is_about_the_same(known, &price)) {
-        Some(known) => known.amount != price.amount,
-        None => {
-            prices.push(price);
-            false
-        }
+    let known = prices.iter().find(|known| is_about_the_same(known, &price));
+    let differs = known.is_some_and(|known| known.amount != price.amount);
+    if known.is_none() {
+        prices.push(price);
     }
+    differs
 }
 
 /// Returns the price of a million tokens that holds for every request, where one is said.

@@ -116,43 +116,45 @@ fn presets(
     problems: &mut Vec<Problem>,
 ) -> Vec<(String, Preset)> {
     let place = format!("{file} presets {tier}");
-    let mut problem = |place: &str, message: &str| {
-        problems.push(Problem { place: place.to_owned(), message: message.to_owned() });
-    };
     let Value::Object(slots) = slots else {
-        problem(&place, "the tier is no table of slots");
+        note(problems, &place, "the tier is no table of slots");
         return Vec::new();
     };
     let mut all = Vec::new();
     for (slot, value) in slots {
         let place = format!("{place}/{slot}");
         if tier.contains('/') || slot.contains('/') {
-            problem(&place, "a tier or slot with `/` cannot be named: the preset is left out");
+            let message = "a tier or slot with `/` cannot be named: the preset is left out";
+            note(problems, &place, message);
             continue;
         }
-        let preset = match value {
-            Value::String(model) => Preset { model, parameters: Map::new() },
-            Value::Object(table) => {
-                let mut problems = Vec::new();
-                let mut fields = Fields::new(table, &place, &mut problems);
-                let model = fields.text("model");
-                let parameters = fields.table("parameters").unwrap_or_default();
-                if model.is_none() {
-                    fields.problem("`model` is missing: the preset is left out");
-                }
-                fields.finish();
-                problems.iter().for_each(|found| problem(&found.place, &found.message));
-                let Some(model) = model else { continue };
-                Preset { model, parameters }
-            }
-            _ => {
-                problem(&place, "the preset is neither a model's name nor a table");
-                continue;
-            }
-        };
-        all.push((format!("{tier}/{slot}"), preset));
+        let preset = preset(value, &place, problems);
+        all.extend(preset.map(|preset| (format!("{tier}/{slot}"), preset)));
     }
     all
+}
+
+fn preset(value: Value, place: &str, problems: &mut Vec<Problem>) -> Option<Preset> {
+    let table = match value {
+        Value::String(model) => return Some(Preset { model, parameters: Map::new() }),
+        Value::Object(table) => table,
+        _ => {
+            note(problems, place, "the preset is neither a model's name nor a table");
+            return None;
+        }
+    };
+    let mut fields = Fields::new(table, place, problems);
+    let model = fields.text("model");
+    let parameters = fields.table("parameters").unwrap_or_default();
+    if model.is_none() {
+        fields.problem("`model` is missing: the preset is left out");
+    }
+    fields.finish();
+    model.map(|model| Preset { model, parameters })
+}
+
+fn note(problems: &mut Vec<Problem>, place: &str, message: &str) {
+    problems.push(Problem { place: place.to_owned(), message: message.to_owned() });
 }
 
 fn model(
@@ -162,8 +164,7 @@ fn model(
     problems: &mut Vec<Problem>,
 ) -> Option<(ModelKey, Facts)> {
     let Value::Object(table) = value else {
-        let message = "the model is no table".to_owned();
-        problems.push(Problem { place: place.to_owned(), message });
+        note(problems, place, "the model is no table");
         return None;
     };
     let named = |key: &str| table.get("info")?.get(key)?.as_str().map(str::to_owned);
@@ -210,12 +211,12 @@ fn parameter(mut fields: Fields<'_>) -> Option<Parameter> {
         Some("mutable") => {
             let (mut min, mut max, mut default) = (None, None, None);
             if let Some(mut range) = fields.nested("range") {
-                let mut number = |key| match range.take(key)? {
-                    Value::Number(number) => Some(number),
-                    _ => {
+                let mut number = |key| {
+                    let value = range.take(key)?;
+                    if !value.is_number() {
                         range.problem(format!("`{key}` is no number"));
-                        None
                     }
+                    value.as_number().cloned()
                 };
                 (min, max) = (number("min"), number("max"));
                 default = range.take("default");
@@ -397,9 +398,10 @@ pub(super) fn write(exported: &Exported) -> Written {
             omissions.note(name, "a preset without a tier has no place in it");
             continue;
         };
-        let entry = match preset.parameters.is_empty() {
-            true => json!(preset.model),
-            false => json!({"model": preset.model, "parameters": preset.parameters}),
+        let entry = if preset.parameters.is_empty() {
+            json!(preset.model)
+        } else {
+            json!({"model": preset.model, "parameters": preset.parameters})
         };
         if let Value::Object(slots) = tiers.entry(tier).or_insert_with(|| json!({})) {
             slots.insert(slot.to_owned(), entry);

@@ -1,0 +1,8 @@
+//! The folders of models.dev, or its `api.json`: no panic, and nothing lost between reading and writing.
+
+#![no_main]
+
+use callsheet_models::formats::replay;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| replay::models_dev(data));

@@ -1,0 +1,8 @@
+//! Any provider's answer: no panic, and nothing lost between reading and writing.
+
+#![no_main]
+
+use callsheet_models::formats::replay;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| replay::provider_list(data));
