@@ -71,7 +71,8 @@ impl Api {
                 return Self::remote(BackendUrl::new(&running.url)?, token(&config));
             }
         };
-        let settings = HttpSettings { is_offline: context.global.offline, ..HttpSettings::default() };
+        let settings =
+            HttpSettings { is_offline: context.global.offline, ..HttpSettings::default() };
         let app = Arc::new(App::new(config, &context.data_dir, &[], Http::new(settings))?);
         if needs == Needs::Fleet && !context.global.offline {
             app.start_probing();
@@ -143,7 +144,8 @@ impl Api {
             Self::Remote { link, url } => {
                 let mut request = link.root_request(Method::GET.as_str(), path);
                 request.header("accept", b"text/event-stream");
-                let deadlines = Deadlines { head: Instant::now() + PATIENCE, replay: Replay::Always };
+                let deadlines =
+                    Deadlines { head: Instant::now() + PATIENCE, replay: Replay::Always };
                 let answer = answer(link, url, &request, deadlines).await?;
                 let status = answer.status.as_u16();
                 if status != 200 {

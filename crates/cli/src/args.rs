@@ -507,7 +507,9 @@ mod tests {
 
     #[test]
     fn tokens_are_counted_as_people_write_them() {
-        for (text, count) in [("32768", 32768), ("128k", 128_000), ("1M", 1_000_000), ("1_000", 1000)] {
+        for (text, count) in
+            [("32768", 32768), ("128k", 128_000), ("1M", 1_000_000), ("1_000", 1000)]
+        {
             assert_eq!(tokens(text), Ok(count));
         }
         for bad in ["", "k", "-1", "1.5k", "many", "99999999999999999999k"] {

@@ -53,12 +53,17 @@ fn query(since: Option<&str>, kind: Option<&str>) -> String {
 /// Prints each change as it comes, until the reader or the daemon goes away.
 async fn watch(context: &Context, asked: &Changes) -> Result<(), Failure> {
     let api = Api::find(context, Needs::Feed).await?;
-    let path = format!("/api/v1/changes?limit=1000{}", query(asked.since.as_deref(), asked.kind.as_deref()));
+    let path = format!(
+        "/api/v1/changes?limit=1000{}",
+        query(asked.since.as_deref(), asked.kind.as_deref())
+    );
     let mut left = asked.limit.unwrap_or(usize::MAX);
     let mut events = api.events(&path).await?;
     while left > 0 {
         let Some(data) = events.next().await? else {
-            return Err(Failure::new(anyhow::anyhow!("the feed ended")).hint("has the daemon stopped?"));
+            return Err(
+                Failure::new(anyhow::anyhow!("the feed ended")).hint("has the daemon stopped?")
+            );
         };
         left -= 1;
         if context.global.json {

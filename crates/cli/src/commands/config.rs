@@ -1,7 +1,12 @@
 //! `callsheet config`
 
 use super::{in_runtime, print, print_json};
-use crate::{api::{Api, Needs}, args::Config as Command, context::Context, failure::Failure};
+use crate::{
+    api::{Api, Needs},
+    args::Config as Command,
+    context::Context,
+    failure::Failure,
+};
 use callsheet_server::Reloaded;
 use http::Method;
 

@@ -75,7 +75,12 @@ fn shown(parameters: &Map<String, Value>) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-fn said(context: &Context, change: &PresetChange, dry_run: bool, done: &str) -> Result<(), Failure> {
+fn said(
+    context: &Context,
+    change: &PresetChange,
+    dry_run: bool,
+    done: &str,
+) -> Result<(), Failure> {
     if context.global.json {
         return print_json(change);
     }

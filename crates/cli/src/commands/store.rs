@@ -23,7 +23,9 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Failure> {
     let config = context.config()?;
     let url = location(&config, &context.data_dir)?;
     if context.global.offline && matches!(url, StoreUrl::Postgres(..)) {
-        return Err(Failure::usage("--offline opens no connection, and the store is a PostgreSQL server"));
+        return Err(Failure::usage(
+            "--offline opens no connection, and the store is a PostgreSQL server",
+        ));
     }
     match command {
         Command::Migrate => migrate(context, &url),
@@ -97,7 +99,8 @@ fn check(context: &Context, url: &StoreUrl, repair: bool) -> Result<(), Failure>
     if problems.is_empty() {
         text.push_str(&format!("ok: {url}, {digest}\n"));
     }
-    let json = json!({ "ok": problems.is_empty(), "problems": problems, "digest": digest.to_string() });
+    let json =
+        json!({ "ok": problems.is_empty(), "problems": problems, "digest": digest.to_string() });
     said(context, &json, &text)?;
     match problems.len() {
         0 => Ok(()),
@@ -138,7 +141,8 @@ fn import(context: &Context, url: &StoreUrl, file: &Path) -> Result<(), Failure>
     let counts = if file == Path::new("-") {
         store.import(&mut std::io::stdin().lock(), &Cards)?
     } else {
-        let open = File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let open =
+            File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
         store.import(&mut BufReader::new(open), &Cards)?
     };
     drop(progress);

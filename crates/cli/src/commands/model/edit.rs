@@ -46,7 +46,11 @@ async fn correct(
     said(context, &corrected, dry_run, &format!("{verb}: {}", fields.join(", ")))
 }
 
-pub(super) async fn remove(context: &Context, api: &Api, change: &ChangeModel) -> Result<(), Failure> {
+pub(super) async fn remove(
+    context: &Context,
+    api: &Api,
+    change: &ChangeModel,
+) -> Result<(), Failure> {
     let path = format!("/api/v1/models/{}?dry_run={}", encoded(&change.model), change.dry_run);
     let corrected: Corrected = api.send(Method::DELETE, &path, None::<&()>).await?;
     said(context, &corrected, change.dry_run, "removed")
@@ -59,7 +63,12 @@ pub(super) async fn add(context: &Context, api: &Api, change: &ChangeModel) -> R
     said(context, &corrected, change.dry_run, "added")
 }
 
-fn said(context: &Context, corrected: &Corrected, dry_run: bool, done: &str) -> Result<(), Failure> {
+fn said(
+    context: &Context,
+    corrected: &Corrected,
+    dry_run: bool,
+    done: &str,
+) -> Result<(), Failure> {
     if context.global.json {
         return print_json(corrected);
     }

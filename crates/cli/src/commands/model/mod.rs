@@ -29,7 +29,9 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
             match other {
                 Command::List(list) => self::list(context, &api, &list).await,
                 Command::Show { model } => show::show(context, &api, &model).await,
-                Command::Why { model, field } => show::why(context, &api, &model, field.as_deref()).await,
+                Command::Why { model, field } => {
+                    show::why(context, &api, &model, field.as_deref()).await
+                }
                 Command::Conflicts { provider, field } => {
                     show::conflicts(context, &api, provider.as_deref(), field.as_deref()).await
                 }
@@ -83,7 +85,15 @@ async fn list(context: &Context, api: &Api, asked: &ListModels) -> Result<(), Fa
         return print_json(&models);
     }
     let (rows, total): (Vec<ModelRow>, usize) = pages(api, &path, asked.limit).await?;
-    let mut table = Table::new(&["MODEL", "STATUS", "CONTEXT", "OUTPUT", "PROMPT $/M", "COMPLETION $/M", "CAPABILITIES"]);
+    let mut table = Table::new(&[
+        "MODEL",
+        "STATUS",
+        "CONTEXT",
+        "OUTPUT",
+        "PROMPT $/M",
+        "COMPLETION $/M",
+        "CAPABILITIES",
+    ]);
     let count = rows.len();
     for row in rows {
         table.row([

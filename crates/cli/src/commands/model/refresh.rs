@@ -45,7 +45,9 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
         if !context.global.quiet {
             print(match asked.file {
                 Some(_) => "no models in the registry file: nothing to refresh\n",
-                None => "nothing to refresh: no provider is configured, and no backend lists its models\n",
+                None => {
+                    "nothing to refresh: no provider is configured, and no backend lists its models\n"
+                }
             })?;
         }
         return Ok(());
@@ -69,7 +71,10 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
         for provider in &report.providers {
             if !provider.problems.is_empty() {
                 let (name, count) = (&provider.name, provider.problems.len());
-                text.push_str(&format!("  {name}: {count} things in its list could not be used, {}\n", provider.problems[0].message));
+                text.push_str(&format!(
+                    "  {name}: {count} things in its list could not be used, {}\n",
+                    provider.problems[0].message
+                ));
             }
         }
         if report.refreshed > 0 {
@@ -99,7 +104,11 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
         }
     }
     for orphan in &refreshed.orphans {
-        text.push_str(&format!("{} is gone; still used by {}\n", orphan.key, orphan.used_by.join(", ")));
+        text.push_str(&format!(
+            "{} is gone; still used by {}\n",
+            orphan.key,
+            orphan.used_by.join(", ")
+        ));
     }
     eprint(&text);
     Ok(())

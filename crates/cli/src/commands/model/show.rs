@@ -1,6 +1,6 @@
 //! Showing one model, or two.
 
-use super::{get, or_unknown, print, print_json, prices, shown, tokens};
+use super::{get, or_unknown, prices, print, print_json, shown, tokens};
 use crate::{
     api::{Api, encoded},
     context::Context,
@@ -48,7 +48,8 @@ fn card_text(card: &Card) -> String {
     };
     let facts: &Facts = &card.facts;
     let words = |words: &BTreeSet<String>| words.iter().cloned().collect::<Vec<_>>().join(", ");
-    let date = |date: &Option<callsheet_models::PartialDate>| date.as_ref().map(ToString::to_string);
+    let date =
+        |date: &Option<callsheet_models::PartialDate>| date.as_ref().map(ToString::to_string);
     fact("name", facts.name.clone());
     fact("canonical", facts.canonical.clone());
     fact("family", facts.family.clone());

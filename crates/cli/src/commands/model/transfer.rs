@@ -38,8 +38,11 @@ pub(super) async fn import(context: &Context, asked: &ImportModels) -> Result<()
         path.push_str(&format!("&source={}", encoded(source)));
     }
     if let Some(when) = &asked.as_of {
-        let moment = crate::when::moment(when)
-            .ok_or_else(|| Failure::new(anyhow!("{when:?} is no day and no moment")).hint("expected one such as 2026-01-31 or 2026-01-31T12:00:00Z").exit_code(2))?;
+        let moment = crate::when::moment(when).ok_or_else(|| {
+            Failure::new(anyhow!("{when:?} is no day and no moment"))
+                .hint("expected one such as 2026-01-31 or 2026-01-31T12:00:00Z")
+                .exit_code(2)
+        })?;
         path.push_str(&format!("&as_of={}", encoded(&moment.to_string())));
     }
     let api = Api::find(context, Needs::Store).await?;
@@ -54,7 +57,8 @@ pub(super) async fn import(context: &Context, asked: &ImportModels) -> Result<()
 
 async fn read(context: &Context, from: &str, is_address: bool) -> Result<Bytes, Failure> {
     if is_address {
-        let settings = HttpSettings { is_offline: context.global.offline, ..HttpSettings::default() };
+        let settings =
+            HttpSettings { is_offline: context.global.offline, ..HttpSettings::default() };
         let fetched = Http::new(settings).get(&Request::new(from)).await.map_err(|error| {
             let hint = error.hint();
             let failure = Failure::new(error);
@@ -65,7 +69,9 @@ async fn read(context: &Context, from: &str, is_address: bool) -> Result<Bytes, 
         });
         return match fetched? {
             Fetched::Fresh { body, .. } => Ok(body),
-            Fetched::NotModified => Err(Failure::new(anyhow!("{from} answered as if it had been asked before"))),
+            Fetched::NotModified => {
+                Err(Failure::new(anyhow!("{from} answered as if it had been asked before")))
+            }
         };
     }
     if from == "-" {
@@ -85,7 +91,8 @@ fn told(context: &Context, imported: &Imported) -> Result<(), Failure> {
     if context.global.quiet {
         return Ok(());
     }
-    let Imported { models, canonical, presets, added, updated, unchanged, withdrawn, .. } = imported;
+    let Imported { models, canonical, presets, added, updated, unchanged, withdrawn, .. } =
+        imported;
     let mut text = format!("{}: {models} models", imported.source);
     if *canonical > 0 {
         text.push_str(&format!(", {canonical} of no one provider"));
@@ -98,7 +105,11 @@ fn told(context: &Context, imported: &Imported) -> Result<(), Failure> {
         "\n{verb}added {added}, updated {updated}, unchanged {unchanged}, withdrawn {withdrawn}\n"
     ));
     for orphan in &imported.orphans {
-        text.push_str(&format!("{} is gone; still used by {}\n", orphan.key, orphan.used_by.join(", ")));
+        text.push_str(&format!(
+            "{} is gone; still used by {}\n",
+            orphan.key,
+            orphan.used_by.join(", ")
+        ));
     }
     print(&text)?;
     problems("problem", &imported.problems);
@@ -116,7 +127,10 @@ fn problems(what: &str, all: &[Grouped]) {
         text.push_str(&format!("  {count} × {message}, first in {first_place}\n"));
     }
     if all.len() > SHOWN_PROBLEMS {
-        text.push_str(&format!("  and {} kinds more; --json has all\n", all.len() - SHOWN_PROBLEMS));
+        text.push_str(&format!(
+            "  and {} kinds more; --json has all\n",
+            all.len() - SHOWN_PROBLEMS
+        ));
     }
     eprint(&text);
 }
