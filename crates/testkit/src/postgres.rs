@@ -4,7 +4,11 @@
 use std::{
     env, fs,
     io::{self, BufRead as _, BufReader},
-    os::unix::{fs::chown, process::CommandExt as _},
+    net::TcpListener,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{ChildStdin, Command, Stdio},
     sync::{
@@ -18,9 +22,13 @@ use std::{
 const SCRIPT: &str = r#"
 set -e
 cd "$1"
-"$2/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync >init.log 2>&1
-"$2/pg_ctl" -D data -l server.log -w start -o "-k $1 -c listen_addresses= -c fsync=off \
-    -c full_page_writes=off -c synchronous_commit=off -c max_connections=200" >start.log 2>&1
+"$2/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync \
+    ${4:+--pwfile=password} >init.log 2>&1
+if [ -n "$4" ]; then
+    printf 'local all all trust\nhostssl all all all scram-sha-256\n' >data/pg_hba.conf
+fi
+"$2/pg_ctl" -D data -l server.log -w start -o "-k $1 -c fsync=off -c full_page_writes=off \
+    -c synchronous_commit=off -c max_connections=200 $3 $4" >start.log 2>&1
 echo ready
 cat >/dev/null
 "$2/pg_ctl" -D data -m immediate stop >/dev/null 2>&1 || true
@@ -40,15 +48,41 @@ pub struct Postgres {
 /// Returns the server of this process, or why there is none; the first call starts it.
 pub fn server() -> Result<&'static Postgres, &'static str> {
     static SERVER: OnceLock<Result<Postgres, String>> = OnceLock::new();
-    SERVER.get_or_init(Postgres::start).as_ref().map_err(String::as_str)
+    let start = || Postgres::start(&Access::Socket);
+    SERVER.get_or_init(start).as_ref().map_err(String::as_str)
+}
+
+/// How one comes to a server.
+enum Access<'a> {
+    /// By a socket in its folder, without a password.
+    Socket,
+    /// Encrypted only, and with a password.
+    Tls { certificate: &'a str, key: &'a str, password: &'a str, port: u16 },
 }
 
 impl Postgres {
-    fn start() -> Result<Self, String> {
+    /// Starts a server on `localhost` that speaks to nobody in clear text, and wants the password
+    /// of the user `postgres`. Returns it with its address, in which no password is.
+    pub fn start_with_tls(
+        certificate: &str,
+        key: &str,
+        password: &str,
+    ) -> Result<(Self, String), String> {
+        let port = TcpListener::bind(("127.0.0.1", 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| error.to_string())?
+            .port();
+        let server = Self::start(&Access::Tls { certificate, key, password, port })?;
+        Ok((server, format!("postgres://postgres@localhost:{port}/postgres")))
+    }
+
+    fn start(access: &Access<'_>) -> Result<Self, String> {
         let programs = programs().ok_or("PostgreSQL is not installed (no initdb)")?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
         let start = |folder: &Path| -> io::Result<_> {
-            let mut command = match servant(folder)? {
+            let servant = servant(folder)?;
+            let (listen, tls) = prepare(access, folder, servant)?;
+            let mut command = match servant {
                 None => Command::new("sh"),
                 Some((user, group)) => {
                     let mut command = Command::new("setpriv");
@@ -58,6 +92,7 @@ impl Postgres {
                 }
             };
             command.args(["-c", SCRIPT, "sh"]).arg(folder).arg(&programs);
+            command.args([listen, tls]);
             // A signal to the tests' whole group must not end who cleans up after them.
             command.process_group(0);
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -115,6 +150,31 @@ impl Postgres {
             Err(String::from_utf8_lossy(&done.stderr).into_owned())
         }
     }
+}
+
+/// Writes what the server reads when it starts, and returns the settings for where it listens and
+/// for encryption; without the latter it trusts whoever comes.
+fn prepare(
+    access: &Access<'_>,
+    folder: &Path,
+    servant: Option<(u32, u32)>,
+) -> io::Result<(String, String)> {
+    let Access::Tls { certificate, key, password, port } = access else {
+        return Ok(("-c listen_addresses=".to_owned(), String::new()));
+    };
+    for (name, text) in [("tls.crt", certificate), ("tls.key", key), ("password", password)] {
+        let path = folder.join(name);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        if let Some((user, group)) = servant {
+            chown(&path, Some(user), Some(group))?;
+        }
+    }
+    let folder = folder.display();
+    Ok((
+        format!("-c listen_addresses=localhost -c port={port}"),
+        format!("-c ssl=on -c ssl_cert_file={folder}/tls.crt -c ssl_key_file={folder}/tls.key"),
+    ))
 }
 
 /// Returns the folder of the newest installed PostgreSQL.

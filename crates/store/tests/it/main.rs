@@ -11,3 +11,4 @@ mod open;
 mod processes;
 mod properties;
 mod support;
+mod tls;
