@@ -1,12 +1,13 @@
 //! Asks a provider for its list, in its own manner.
 
 use super::{
-    Listed, Listing, Provider, ProviderError, ProviderKind, anthropic,
+    ListError, Listed, Listing, Provider, ProviderError, ProviderKind, anthropic,
     ask::{Answer, Ask, Pages, Question},
     generic, google, huggingface, llamacpp, ollama, openai, openrouter,
     read::Page,
     replicate, vllm,
 };
+use crate::Facts;
 use callsheet_sources::{FetchError, Http};
 use std::{collections::BTreeSet, time::Instant};
 
@@ -64,7 +65,7 @@ pub async fn list(
 async fn plain(
     ask: &Ask<'_>,
     etag: Option<&str>,
-    parse: fn(&[u8]) -> Result<Page, super::ListError>,
+    parse: fn(&[u8]) -> Result<Page, ListError>,
 ) -> Result<Pages, ProviderError> {
     let path = ask.provider.url.v1_path("/v1/models");
     ask.pages(&path, etag, parse, str::to_owned).await
@@ -132,10 +133,7 @@ async fn ollama(ask: &Ask<'_>, ids: Option<&[String]>) -> Result<Page, ProviderE
         let Some(mut facts) = page.models.remove(&name) else { continue };
         match answer {
             Answer::Told(body) => match ollama::parse_show(&mut facts, &body) {
-                Ok(problems) => {
-                    problems.into_iter().for_each(|message| page.note(&name, message));
-                    page.models.insert(name, facts);
-                }
+                Ok(problems) => page.add_read(&name, facts, problems),
                 Err(error) => {
                     page.add_unread(&name, ask.unusable("/api/show", error).explain());
                 }
@@ -183,24 +181,34 @@ async fn replicate(ask: &Ask<'_>, ids: Option<&[String]>) -> Result<Page, Provid
         let path = format!("/v1/models/{}", encoded_pair(id).unwrap_or_default());
         Question::Get(ask.url(&provider.url.v1_path(&path)))
     };
+    let refused =
+        read_each(ask, &mut page, named, question, |_, body| replicate::parse(body)).await;
+    settle(ask, page, refused, ids)
+}
+
+/// Asks about models one by one, and adds what is said of them. Returns a failure, if there was one.
+async fn read_each(
+    ask: &Ask<'_>,
+    page: &mut Page,
+    ids: impl IntoIterator<Item = String>,
+    question: impl Fn(&str) -> Question,
+    read: impl Fn(&str, &[u8]) -> Result<(Facts, Vec<String>), ListError>,
+) -> Option<ProviderError> {
     let mut refused = None;
-    for (id, answer) in ask.each(named, question).await {
+    for (id, answer) in ask.each(ids, question).await {
         match answer {
-            Answer::Told(body) => match replicate::parse(&body) {
-                Ok((facts, problems)) => {
-                    problems.into_iter().for_each(|message| page.note(&id, message));
-                    page.add(&id, facts);
-                }
+            Answer::Told(body) => match read(&id, &body) {
+                Ok((facts, problems)) => page.add_read(&id, facts, problems),
                 Err(error) => page.add_unread(&id, ask.unusable(&id, error).explain()),
             },
-            Answer::Gone => page.note(&id, "is not there any more"),
+            Answer::Gone => page.note(&id, "is not there"),
             Answer::Failed(error) => {
                 page.add_unread(&id, error.explain());
                 refused = Some(error);
             }
         }
     }
-    settle(ask, page, refused, ids)
+    refused
 }
 
 /// Where no model could be read, nobody is told so one by one.
@@ -238,7 +246,9 @@ async fn hugging_face(ask: &Ask<'_>, ids: Option<&[String]>) -> Result<Page, Pro
             let path = ask.provider.url.root_path(&path);
             let pages = ask.pages(&path, None, huggingface::parse_hub, str::to_owned).await?;
             if let Pages::New(found, _) = pages {
-                found.models.into_iter().for_each(|(id, facts)| page.add(&id, facts));
+                for (id, facts) in found.models {
+                    page.add(&id, facts);
+                }
                 page.problems.extend(found.problems);
             }
         }
@@ -248,23 +258,8 @@ async fn hugging_face(ask: &Ask<'_>, ids: Option<&[String]>) -> Result<Page, Pro
         let path = format!("/api/models/{id}?{}", fields());
         Question::Get(ask.url(&ask.provider.url.root_path(&path)))
     };
-    let mut refused = None;
-    for (id, answer) in ask.each(repositories, question).await {
-        match answer {
-            Answer::Told(body) => match huggingface::parse_repository(&id, &body) {
-                Ok((facts, problems)) => {
-                    problems.into_iter().for_each(|message| page.note(&id, message));
-                    page.add(&id, facts);
-                }
-                Err(error) => page.add_unread(&id, ask.unusable(&id, error).explain()),
-            },
-            Answer::Gone => page.note(&id, "is not there any more"),
-            Answer::Failed(error) => {
-                page.add_unread(&id, error.explain());
-                refused = Some(error);
-            }
-        }
-    }
+    let read = huggingface::parse_repository;
+    let refused = read_each(ask, &mut page, repositories, question, read).await;
     if let Some(served) = served {
         let own: BTreeSet<String> = page.models.keys().cloned().collect();
         for (id, facts) in served.models {

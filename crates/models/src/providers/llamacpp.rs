@@ -26,7 +26,9 @@ pub(super) fn parse(body: &[u8], props: Option<&[u8]>) -> Result<Page, ListError
         if let Some(facts) = page.models.values_mut().next() {
             add_props(facts, &Reader::new(props, &problems));
         }
-        problems.into_inner().into_iter().for_each(|message| page.note("/props", message));
+        for message in problems.into_inner() {
+            page.note("/props", message);
+        }
     }
     Ok(page)
 }
@@ -80,10 +82,9 @@ fn add_props(facts: &mut Facts, props: &Reader<'_>) {
     if props.raw("chat_template").is_some() {
         facts.capabilities.insert("chat".to_owned());
     }
-    if let Some(template) = props.inside("chat_template_caps") {
-        if template.is("supports_tools") || template.is("supports_tool_calls") {
-            facts.capabilities.insert("tools".to_owned());
-        }
+    let template = props.inside("chat_template_caps");
+    if template.is_some_and(|caps| caps.is("supports_tools") || caps.is("supports_tool_calls")) {
+        facts.capabilities.insert("tools".to_owned());
     }
     props.keep(facts, &["model_path"]);
 }

@@ -21,8 +21,7 @@ pub fn parse(kind: ProviderKind, body: &[u8]) -> Result<Listing, ListError> {
         ProviderKind::Replicate => replicate::parse(body).map(|(facts, problems)| {
             let mut page = Page::default();
             let name = facts.name.clone().unwrap_or_default();
-            problems.into_iter().for_each(|message| page.note(&name, message));
-            page.add(&name, facts);
+            page.add_read(&name, facts, problems);
             page
         }),
     }?;

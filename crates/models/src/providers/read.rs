@@ -42,6 +42,14 @@ impl Page {
         }
     }
 
+    /// Adds a model and what is wrong with some of its fields.
+    pub(super) fn add_read(&mut self, id: &str, facts: Facts, problems: Vec<String>) {
+        for message in problems {
+            self.note(id, message);
+        }
+        self.add(id, facts);
+    }
+
     /// Notes a model that is there and could not be read.
     pub(super) fn add_unread(&mut self, id: &str, message: impl Into<String>) {
         self.note(id, message);
@@ -108,8 +116,7 @@ pub(super) fn each(
         let read = read(id, &Reader::new(fields, &problems));
         let problems = problems.into_inner();
         if let Some((id, facts)) = read {
-            problems.into_iter().for_each(|message| page.note(&id, message));
-            page.add(&id, facts);
+            page.add_read(&id, facts, problems);
         }
     }
 }
@@ -146,27 +153,20 @@ impl<'a> Reader<'a> {
 
     /// Returns a text that is not empty.
     pub(super) fn text(&self, name: &str) -> Option<String> {
-        match self.raw(name)? {
-            Value::String(text) => {
-                Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
-            }
-            _ => {
-                self.wrong(name, "a text");
-                None
-            }
-        }
+        let Value::String(text) = self.raw(name)? else {
+            self.wrong(name, "a text");
+            return None;
+        };
+        Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
     }
 
     /// Returns a count; 0 says that it is unknown.
     pub(super) fn count(&self, name: &str) -> Option<u64> {
-        let value = self.raw(name)?;
-        match whole(value) {
-            Some(count) => Some(count).filter(|count| *count > 0),
-            None => {
-                self.wrong(name, "a whole number");
-                None
-            }
-        }
+        let Some(count) = whole(self.raw(name)?) else {
+            self.wrong(name, "a whole number");
+            return None;
+        };
+        Some(count).filter(|count| *count > 0)
     }
 
     /// Returns a yes or no.
@@ -211,16 +211,11 @@ impl<'a> Reader<'a> {
 
     /// Returns the object in a field.
     pub(super) fn inside(&self, name: &str) -> Option<Reader<'a>> {
-        match self.raw(name)? {
-            Value::Object(fields) => {
-                let path = format!("{}{name}.", self.path);
-                Some(Reader { fields, path, problems: self.problems })
-            }
-            _ => {
-                self.wrong(name, "an object");
-                None
-            }
-        }
+        let Value::Object(fields) = self.raw(name)? else {
+            self.wrong(name, "an object");
+            return None;
+        };
+        Some(Reader { fields, path: format!("{}{name}.", self.path), problems: self.problems })
     }
 
     /// Returns a day: of a date, of a moment, or of seconds since 1970. The first day of 1970 is

@@ -297,13 +297,12 @@ fn judge(
     actions: &HashMap<String, Action>,
     report: &mut Report,
 ) {
-    let keys: BTreeSet<ModelKey> = match ids {
-        Some(ids) => ids.into_iter().collect(),
-        None => {
-            let listed = listing.models.keys().chain(&listing.unread);
-            let listed = listed.filter_map(|id| ModelKey::new(&provider.name, id).ok());
-            listed.chain(known.active().filter_map(|(key, _)| ModelKey::parse(key).ok())).collect()
-        }
+    let keys: BTreeSet<ModelKey> = if let Some(ids) = ids {
+        ids.into_iter().collect()
+    } else {
+        let listed = listing.models.keys().chain(&listing.unread);
+        let listed = listed.filter_map(|id| ModelKey::new(&provider.name, id).ok());
+        listed.chain(known.active().filter_map(|(key, _)| ModelKey::parse(key).ok())).collect()
     };
     for key in keys {
         let action = actions.get(key.as_str());
