@@ -9,6 +9,7 @@ use super::{
 };
 use crate::Facts;
 use callsheet_sources::{FetchError, Http};
+use callsheet_types::Problem;
 use std::{collections::BTreeSet, time::Instant};
 
 /// Fetches a provider's whole list, once.
@@ -24,6 +25,8 @@ pub async fn list(
     deadline: Instant,
 ) -> Result<Listed, ProviderError> {
     let ask = Ask::new(http, provider, deadline)?;
+    // Of a part nothing is known by the tag of the whole.
+    let etag = etag.filter(|_| ids.is_none() && provider.models.is_none());
     let pages = match provider.kind {
         ProviderKind::OpenRouter => {
             let path = provider.url.v1_path("/v1/models");
@@ -49,16 +52,38 @@ pub async fn list(
     };
     let Pages::New(page, revision) = pages else { return Ok(Listed::NotModified) };
     let mut listing = Listing { revision, ..Listing::from(page) };
-    if let Some(ids) = ids {
-        let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-        listing.models.retain(|id, _| ids.contains(id.as_str()));
-        listing.unread.retain(|id| ids.contains(id.as_str()));
-        listing.problems.retain(|problem| ids.contains(problem.place.as_str()));
-        // It speaks of a part, and the list's tag of the whole.
-        listing.revision = None;
+    match (ids, &provider.models) {
+        (Some(ids), _) => {
+            narrow(&mut listing, ids);
+            listing.problems.retain(|problem| ids.contains(&problem.place));
+        }
+        // These are asked about nothing else.
+        (None, Some(_))
+            if matches!(provider.kind, ProviderKind::Replicate | ProviderKind::HuggingFace) => {}
+        (None, Some(models)) => {
+            for id in models {
+                if !listing.models.contains_key(id) && !listing.unread.contains(id) {
+                    let message = "is named in `models`, and is not on the list".to_owned();
+                    listing.problems.push(Problem { place: id.clone(), message });
+                }
+            }
+            narrow(&mut listing, models);
+            if listing.models.is_empty() && listing.unread.is_empty() {
+                return Err(ask.empty());
+            }
+        }
+        (None, None) => {}
     }
     listing.problems.sort();
     Ok(Listed::New(listing))
+}
+
+fn narrow(listing: &mut Listing, ids: &[String]) {
+    let ids: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+    listing.models.retain(|id, _| ids.contains(id.as_str()));
+    listing.unread.retain(|id| ids.contains(id.as_str()));
+    // It speaks of a part now, and the list's tag of the whole.
+    listing.revision = None;
 }
 
 /// `OpenAI`'s list has no pages.

@@ -21,8 +21,9 @@ pub struct ProviderSpec {
     /// The file that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_file: Option<PathBuf>,
-    /// Which models to ask for, where there are too many to list or no list: `owner/name`; of
-    /// Hugging Face also an author's name, or `search:words`.
+    /// Which models to take, by their ids there; all on its list where nothing is said. Replicate,
+    /// which has no list, and Hugging Face's hub are asked for these: `owner/name`, and of the hub
+    /// also an author's name or `search:words`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// How long its whole list may take.
@@ -62,7 +63,7 @@ pub struct Provider {
     pub key: Option<Secret>,
     /// Where the key was looked for, for whoever misses it.
     pub key_place: Option<String>,
-    /// Which models to ask for; see [`ProviderSpec::models`].
+    /// Which models to take; see [`ProviderSpec::models`].
     pub models: Option<Vec<String>>,
     /// How long its whole list may take.
     pub timeout: Duration,

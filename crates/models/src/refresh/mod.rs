@@ -23,9 +23,14 @@ use std::{
     time::Instant,
 };
 
-/// Goes before an entity tag where it is stored. Another reading of the same list may say more
-/// than this one does; then this changes, and no list counts as known.
-const READING: &str = "1 ";
+/// Changes when the same list is read otherwise, so that no list counts as known that was read as
+/// it is no longer.
+const READING: u32 = 1;
+
+/// Returns what goes before an entity tag where it is stored: how the list was read.
+fn reading(provider: &Provider) -> String {
+    format!("{}.{READING} ", provider.kind)
+}
 
 /// What is to be refreshed.
 #[derive(Clone, Debug)]
@@ -163,10 +168,10 @@ impl Known {
 
     /// Returns the tag of the list that the store holds, if it still holds just that: whoever
     /// removed a model since wants it back from a refresh, or gone, but not "as it was".
-    fn tag(&self) -> Option<String> {
+    fn tag(&self, provider: &Provider) -> Option<String> {
         let source = self.source.as_ref()?;
         let synced_at = source.synced_at?;
-        let tag = source.revision.as_deref()?.strip_prefix(READING)?;
+        let tag = source.revision.as_deref()?.strip_prefix(&reading(provider))?;
         let was_touched =
             |head: &Stored| head.status != Status::Active && head.changed_at > synced_at;
         (!self.heads.values().any(was_touched)).then(|| tag.to_owned())
@@ -223,7 +228,7 @@ async fn one(
 ) {
     let name = || provider.name.clone();
     on_progress(Progress::Asking { provider: name() });
-    let tag = if ids.is_none() { known.tag() } else { None };
+    let tag = if ids.is_none() { known.tag(provider) } else { None };
     let texts: Option<Vec<String>> =
         ids.as_ref().map(|ids| ids.iter().map(|key| key.id().to_owned()).collect());
     let deadline = Instant::now() + provider.timeout;
@@ -365,7 +370,7 @@ fn snapshot(
         }
         Listed::New(listing) => listing,
     };
-    snapshot.revision = listing.revision.as_ref().map(|tag| format!("{READING}{tag}"));
+    snapshot.revision = listing.revision.as_ref().map(|tag| reading(provider) + tag);
     snapshot.problems.clone_from(&listing.problems);
     for (id, facts) in &listing.models {
         let key = ModelKey::new(&provider.name, id).map_err(|error| error.to_string())?;

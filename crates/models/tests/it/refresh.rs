@@ -50,7 +50,7 @@ impl Scene {
     async fn refresh(&self, providers: &[Provider], request: &Request) -> Report {
         let http = http();
         let refreshed = refresh(&self.store, &http, providers, request, Arc::new(Cards), &|_| {});
-        let report = within("a report", refreshed).await;
+        let report = within("a report", sendable(refreshed)).await;
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
         report
@@ -69,6 +69,11 @@ impl Scene {
         let heads = self.store.entry(&EntryId::new(Kind::model(), key)).unwrap();
         heads[0].body.read().unwrap()
     }
+}
+
+/// Whoever serves requests moves them between threads.
+fn sendable<F: Future + Send>(future: F) -> F {
+    future
 }
 
 fn key(text: &str) -> ModelKey {

@@ -259,6 +259,28 @@ async fn a_list_that_is_known_is_not_fetched_again() {
 }
 
 #[tokio::test]
+async fn only_the_models_that_are_configured_are_taken() {
+    for speaks in ALL {
+        let fake = FakeProvider::builder(speaks).models(models(4)).etag("\"a\"").start().await;
+        let mut provider = provider("p", &fake, speaks);
+        provider.models = Some(vec!["acme/m1".to_owned(), "acme/none".to_owned()]);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        // Another choice may have been made when the list was last seen.
+        let listed = list(&http(), &provider, Some("\"a\""), None, deadline).await.unwrap();
+        let Listed::New(listing) = listed else { panic!("{speaks:?}") };
+        let own: Vec<_> = ids(&listing).into_iter().filter(|id| !id.contains(':')).collect();
+        assert_eq!(own, ["acme/m1"], "{speaks:?}");
+        let places: Vec<_> = listing.problems.iter().map(|p| p.place.as_str()).collect();
+        assert_eq!(places, ["acme/none"], "{speaks:?}");
+        assert_eq!(listing.revision, None);
+    }
+    let fake = FakeProvider::start(Speaks::Generic, models(4)).await;
+    let mut provider = provider("p", &fake, Speaks::Generic);
+    provider.models = Some(vec!["acme/none".to_owned()]);
+    assert!(matches!(ask(&provider, None).await, Err(ProviderError::Empty { .. })));
+}
+
+#[tokio::test]
 async fn one_deadline_holds_for_all_pages() {
     let fake = FakeProvider::builder(Speaks::Google).models(models(9)).page_size(1).start().await;
     fake.fault(Fault::Delay(Duration::from_millis(60)));
