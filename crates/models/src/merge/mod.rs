@@ -7,7 +7,8 @@
 //! | field | rule |
 //! |---|---|
 //! | `capabilities` | what any of them says, of those that are published (or, if none of these says any, withdrawn); a pin replaces the whole set |
-//! | `parameters`, `extra` | the first that says it, for each name |
+//! | `parameters` | the first that says it, for each name; who says only that it is there yields to who says its bounds |
+//! | `extra` | the first that says it, for each name |
 //! | `prices` | the first that has any, its list as a whole |
 //! | any other | the first that says it |
 //!

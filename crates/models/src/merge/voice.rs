@@ -1,6 +1,6 @@
 use super::fields;
 use crate::{
-    Facts,
+    Facts, Parameter,
     pins::{Pin, PinSheet},
 };
 use callsheet_store::Stored;
@@ -120,6 +120,13 @@ pub(crate) fn merge_all<'v, 'a: 'v>(voices: impl Iterator<Item = &'v Voice<'a>> 
     for voice in voices.clone() {
         fill(&mut merged, &voice.facts);
     }
+    for (name, parameter) in &mut merged.parameters {
+        let speak =
+            voices.clone().filter_map(|voice| Some((voice, voice.facts.parameters.get(name)?)));
+        if let Some((_, more)) = says_more(speak, |said| *said) {
+            *parameter = more.clone();
+        }
+    }
     let mut speak = voices.filter(|voice| voice.says_capabilities()).peekable();
     if let Some(first) = speak.peek().copied() {
         let is_united = |voice: &&Voice<'_>| voice.head.status == first.head.status;
@@ -127,6 +134,25 @@ pub(crate) fn merge_all<'v, 'a: 'v>(voices: impl Iterator<Item = &'v Voice<'a>> 
         merged.capabilities = united.flat_map(|voice| voice.facts.capabilities.clone()).collect();
     }
     merged
+}
+
+/// Of those who speak of one parameter, in the order of [`rank`], returns the one that is believed
+/// instead of the first: that it is there says less than between which bounds it may be set, so
+/// that who says only the former hides nobody who is as published and says the latter.
+pub(crate) fn says_more<'v, 'a: 'v, T>(
+    speak: impl Iterator<Item = (&'v Voice<'a>, T)>,
+    parameter: impl Fn(&T) -> &Parameter,
+) -> Option<(&'v Voice<'a>, T)> {
+    let mut speak = speak.peekable();
+    let (first, said) = speak.peek()?;
+    if first.is_pin() || *parameter(said) != Parameter::Opaque {
+        return None;
+    }
+    let status = first.head.status;
+    let next = speak.find(|(_, said)| *parameter(said) != Parameter::Opaque);
+    next.filter(|(voice, said)| {
+        voice.head.status == status && matches!(parameter(said), Parameter::Mutable { .. })
+    })
 }
 
 /// Takes from `from` what `into` does not say; but for capabilities, whose rule depends on who

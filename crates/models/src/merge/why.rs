@@ -1,7 +1,8 @@
 use super::{
     fields::{self, NAMED, UnknownField},
-    voice::{Voice, voices},
+    voice::{Voice, says_more, voices},
 };
+use crate::Parameter;
 use callsheet_store::Stored;
 use callsheet_types::{
     EntryId, Layer, SourceName,
@@ -87,6 +88,11 @@ pub enum Verdict {
         /// The source that wins.
         than: SourceName,
     },
+    /// It says only that the parameter is there, and another says its bounds.
+    SaysLess {
+        /// The source that wins.
+        than: SourceName,
+    },
     /// It was observed at the same moment as another of its layer, whose name comes first.
     LaterName {
         /// The source that wins.
@@ -106,6 +112,8 @@ pub enum Reason {
     Published,
     /// Its layer is higher.
     HigherLayer,
+    /// It says between which bounds the parameter may be set, and the first only that it is there.
+    SaysMore,
     /// It was observed later.
     Newer,
     /// Its name comes first in the alphabet.
@@ -121,6 +129,7 @@ impl fmt::Display for Verdict {
                     Reason::Pinned => "pinned",
                     Reason::Published => "published, unlike",
                     Reason::HigherLayer => "higher layer than",
+                    Reason::SaysMore => "says more than",
                     Reason::Newer => "newer than",
                     Reason::FirstName => "as new as the next, and named before",
                 };
@@ -134,6 +143,7 @@ impl fmt::Display for Verdict {
             Self::PinnedOver { than } => write!(f, "loses: pinned over by {than}"),
             Self::Withdrawn { than } => write!(f, "loses: withdrawn, unlike {than}"),
             Self::LowerLayer { than } => write!(f, "loses: lower layer than {than}"),
+            Self::SaysLess { than } => write!(f, "loses: says less than {than}"),
             Self::Older { than } => write!(f, "loses: older than {than}"),
             Self::LaterName { than } => write!(f, "loses: as new as {than}, and named after it"),
         }
@@ -174,7 +184,11 @@ struct Said<'a> {
 fn why_field(field: &str, said: &[Said<'_>]) -> FieldWhy {
     let speak: Vec<(&Voice<'_>, &Value)> =
         said.iter().filter_map(|said| Some((said.voice, said.fields.get(field)?))).collect();
-    let verdicts = if field == "capabilities" { unite(&speak) } else { choose(&speak) };
+    let verdicts = match field.split_once('.') {
+        None if field == "capabilities" => unite(&speak),
+        Some(("parameters", name)) => choose_parameter(&speak, name),
+        _ => choose(&speak),
+    };
     let is_in = |verdict: &Verdict| matches!(verdict, Verdict::Wins { .. } | Verdict::United);
     let mut words = BTreeSet::new();
     let mut value = None;
@@ -225,6 +239,24 @@ fn choose(speak: &[(&Voice<'_>, &Value)]) -> Vec<Verdict> {
     let over = next.map(|next| next.head.source.clone());
     let first = Verdict::Wins { because, over };
     std::iter::once(first).chain(others.iter().map(|(voice, _)| loses(voice, winner))).collect()
+}
+
+/// The first wins, unless another says more.
+fn choose_parameter(speak: &[(&Voice<'_>, &Value)], name: &str) -> Vec<Verdict> {
+    let known =
+        speak.iter().filter_map(|(voice, _)| Some((*voice, voice.facts.parameters.get(name)?)));
+    let Some((winner, _)) = says_more(known, |said| *said) else { return choose(speak) };
+    let first = speak.first().map(|(voice, _)| voice.head.source.clone());
+    let verdict = |voice: &Voice<'_>| {
+        if std::ptr::eq(voice, winner) {
+            Verdict::Wins { because: Reason::SaysMore, over: first.clone() }
+        } else if voice.facts.parameters.get(name) == Some(&Parameter::Opaque) {
+            Verdict::SaysLess { than: winner.head.source.clone() }
+        } else {
+            loses(voice, winner)
+        }
+    };
+    speak.iter().map(|(voice, _)| verdict(voice)).collect()
 }
 
 /// All that are as published as the first are united, unless it is a pin.

@@ -440,3 +440,28 @@ fn contradictions_are_found_among_those_that_publish() {
     assert_eq!((found[0].key.as_str(), found[0].field.as_str()), ("q:m", "prices.completion"));
     assert_eq!(conflicts(&heads, ConflictFilter { field: Some("context"), ..filter }), []);
 }
+
+#[test]
+fn who_says_only_that_a_parameter_is_there_hides_no_bounds() {
+    let opaque = json!({"parameters": {"t": {"availability": "opaque"}}});
+    let bounds = json!({"parameters": {"t": {"availability": "mutable", "min": 0, "max": 2}}});
+    let refused = json!({"parameters": {"t": {"availability": "unsupported"}}});
+    let winner = |heads: &[Stored]| {
+        let why = why(&model("p:m"), heads, Some("parameters.t")).unwrap().remove(0);
+        let card = serde_json::to_value(card(&model("p:m"), heads).facts).unwrap();
+        assert_eq!(Some(&card["parameters"]["t"]), why.value.as_ref());
+        let mut candidates = why.candidates.iter();
+        let winner = candidates.find(|said| matches!(said.verdict, Verdict::Wins { .. })).unwrap();
+        (winner.source.to_string(), winner.verdict.to_string())
+    };
+    let (provider, import) = (head("provider/p", 2, &opaque), head("import/a", 1, &bounds));
+    let said = ("import/a".to_owned(), "wins: says more than provider/p".to_owned());
+    assert_eq!(winner(&[provider.clone(), import.clone()]), said);
+    // What is there is not unsupported, whoever says so with less weight.
+    assert_eq!(winner(&[provider.clone(), head("import/a", 1, &refused)]).0, "provider/p");
+    // Nor does a withdrawn word come back, nor one that a person decided against.
+    let gone = with_status(Status::Withdrawn, import.clone());
+    assert_eq!(winner(&[provider, gone]).0, "provider/p");
+    let pin = pin_head(&[("parameters.t", json!({"availability": "opaque"}))]);
+    assert_eq!(winner(&[pin, import]).0, "pin/user");
+}
