@@ -225,13 +225,16 @@ async fn one_unread_model_keeps_what_was_known() {
 #[tokio::test]
 async fn only_the_models_that_are_named_are_touched() {
     let scene = Scene::new();
-    let fake = FakeProvider::start(Speaks::OpenRouter, models(2)).await;
+    let fake =
+        FakeProvider::builder(Speaks::OpenRouter).models(models(2)).etag("\"a\"").start().await;
     let other = FakeProvider::start(Speaks::Generic, models(1)).await;
     let providers =
         [provider("or", &fake, Speaks::OpenRouter), provider("other", &other, Speaks::Generic)];
     scene.whole(&providers).await;
     let revision = |scene: &Scene| scene.store.sources().unwrap()[0].revision.clone();
     let before = revision(&scene);
+    assert!(before.is_some());
+    fake.set_etag(Some("\"b\""));
     fake.set_models([
         FakeModel::new("acme/m0").context(1000),
         FakeModel::new("acme/m1").context(1000),
