@@ -4,6 +4,8 @@
 mod answer;
 mod fault;
 mod model;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
