@@ -1,6 +1,7 @@
 use crate::{
     Amount, Charge, Facts, Price, Unit,
     merge::{Card, card},
+    names::link,
 };
 use callsheet_store::{CardRow, Project, Stored};
 use callsheet_types::{EntryId, Kind, plan::Status};
@@ -25,6 +26,10 @@ impl Project for Cards {
         // A card is plain data with text keys, which always serializes.
         let body = serde_json::to_string(&card).ok()?;
         let Card { key, provider, id: model, facts, status, updated_at, .. } = card;
+        // What is of no one provider is linked to itself.
+        let canonical =
+            if id.kind == Kind::canonical() { Some(&key) } else { facts.canonical.as_ref() };
+        let canonical = canonical.map(|canonical| link(canonical));
         let known_as = if model.is_empty() { &key } else { &model };
         Some(CardRow {
             kind: id.kind.to_string(),
@@ -44,7 +49,7 @@ impl Project for Cards {
             completion_nano_usd: plain_nano_usd(&facts, &Charge::Completion),
             modalities: modalities(&facts),
             released: facts.released.map(String::from),
-            canonical: facts.canonical,
+            canonical,
             capabilities: facts.capabilities.into_iter().collect(),
             body,
             updated_at,

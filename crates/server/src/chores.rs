@@ -11,6 +11,9 @@ use tokio::{
 /// How often the daemon looks whether a backend lists other models than before.
 const LOOK_AT_LISTS: Duration = Duration::from_secs(1);
 
+/// How soon a backend that could not say what it knows of its models is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
 /// How often what is no longer kept is purged.
 const PURGE_EVERY: Duration = Duration::from_hours(24);
 
@@ -36,7 +39,8 @@ async fn refresh_on_schedule(app: Arc<App>) {
         match due {
             Some(due) if due <= Instant::now() => {
                 last = Instant::now();
-                refresh(&app, RefreshAsked::default(), "it is time").await;
+                // Whoever failed is asked again when it is time again.
+                let _ = refresh(&app, RefreshAsked::default(), "it is time").await;
             }
             Some(due) => sleep_until(due.min(look)).await,
             None => sleep_until(look).await,
@@ -44,16 +48,27 @@ async fn refresh_on_schedule(app: Arc<App>) {
     }
 }
 
+/// What a backend was last asked about.
+struct Seen {
+    /// The ids on its list.
+    ids: Vec<String>,
+    /// When to ask again though the list is the same: it failed.
+    again: Option<Instant>,
+}
+
 /// Asks a backend what it says of its models whenever its list is another.
 async fn refresh_changed_backends(app: Arc<App>) {
-    let mut seen: HashMap<String, Vec<String>> = HashMap::new();
+    let mut seen: HashMap<String, Seen> = HashMap::new();
     loop {
         sleep(LOOK_AT_LISTS).await;
         if !app.with_config(|config| config.models.refresh_backends) {
             continue;
         }
+        let backends = app.fleet.get_all_backends();
+        // One that is gone may come back as another machine.
+        seen.retain(|id, _| backends.iter().any(|backend| backend.id == *id));
         let mut changed = Vec::new();
-        for backend in &*app.fleet.get_all_backends() {
+        for backend in &*backends {
             let is_declared = backend.metadata.contains_key(crate::app::DECLARED_MODELS);
             if is_declared || backend.status() != callsheet_fleet::registry::BackendStatus::Healthy
             {
@@ -61,19 +76,33 @@ async fn refresh_changed_backends(app: Arc<App>) {
             }
             let mut ids: Vec<_> = backend.models().iter().map(|model| model.id.clone()).collect();
             ids.sort_unstable();
-            if seen.get(&backend.id) != Some(&ids) {
-                seen.insert(backend.id.clone(), ids);
+            let is_due = match seen.get(&backend.id) {
+                Some(seen) if seen.ids == ids => {
+                    seen.again.is_some_and(|again| again <= Instant::now())
+                }
+                // One that has none yet has nothing to say of them.
+                _ => !ids.is_empty(),
+            };
+            if is_due {
+                seen.insert(backend.id.clone(), Seen { ids, again: None });
                 changed.push(backend.id.clone());
             }
         }
-        if !changed.is_empty() {
-            let asked = RefreshAsked { providers: changed, ..RefreshAsked::default() };
-            refresh(&app, asked, "the list of a backend changed").await;
+        if changed.is_empty() {
+            continue;
+        }
+        let asked = RefreshAsked { providers: changed, ..RefreshAsked::default() };
+        for failed in refresh(&app, asked, "the list of a backend changed").await {
+            if let Some(seen) = seen.get_mut(&failed) {
+                seen.again = Some(Instant::now() + ASK_AGAIN);
+            }
         }
     }
 }
 
-async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) {
+/// Refreshes and logs what went wrong; returns the names of those who failed.
+async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) -> Vec<String> {
+    let names = asked.providers.clone();
     match app.refresh_models(asked, "daemon").await {
         Ok(refreshed) => {
             for provider in &refreshed.report.providers {
@@ -94,8 +123,13 @@ async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) {
                     "a model is gone from its provider's list"
                 );
             }
+            let failed = refreshed.report.providers.into_iter();
+            failed.filter(|provider| provider.error.is_some()).map(|provider| provider.name).collect()
         }
-        Err(error) => tracing::warn!(why, "models not refreshed: {}", with_causes(&error)),
+        Err(error) => {
+            tracing::warn!(why, "models not refreshed: {}", with_causes(&error));
+            names
+        }
     }
 }
 

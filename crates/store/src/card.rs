@@ -21,7 +21,7 @@ pub struct CardRow {
     pub key: String,
     /// The provider; empty for `canonical`.
     pub provider: String,
-    /// The canonical id, where one is known.
+    /// The canonical id in the form in which such ids are compared, where one is known.
     pub canonical: Option<String>,
     /// A name for people.
     pub name: String,

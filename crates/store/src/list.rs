@@ -316,7 +316,7 @@ pub(crate) fn cards_named(
     name: &str,
 ) -> Result<Vec<CardRow>, StoreError> {
     let sql = format!(
-        "{} WHERE c.kind = 'model' AND (c.canonical = $1 OR c.bare = $1) ORDER BY c.key",
+        "{} WHERE c.canonical = $1 OR (c.kind = 'model' AND c.bare = $1) ORDER BY c.key",
         select()
     );
     connection.query(&sql, &[Value::Text(&without_nul(name))], rows::read)

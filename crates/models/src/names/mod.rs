@@ -1,6 +1,9 @@
 //! Which models a name means.
 
+mod link;
 pub(crate) mod near;
+
+pub use link::link;
 
 use crate::projection::search_words;
 use callsheet_store::{CardQuery, CardRow, Store, StoreError};
@@ -22,7 +25,16 @@ pub fn find(
             return Ok(found);
         }
     }
-    Ok(choose(store.cards_named(name)?, name))
+    let mut named = store.cards_named(name)?;
+    let linked = link(name);
+    if linked != name {
+        let found = store.cards_named(&linked)?.into_iter();
+        named.extend(found.filter(|row| row.canonical.as_deref() == Some(&*linked)));
+    }
+    named.retain(|row| row.kind == Kind::model().as_str());
+    named.sort_by(|a, b| a.key.cmp(&b.key));
+    named.dedup_by(|a, b| a.key == b.key);
+    Ok(choose(named, &linked))
 }
 
 /// Returns what a name stands for when all aliases are followed; a circle is left where it closes.
@@ -40,11 +52,11 @@ pub fn follow<'a>(aliases: &'a BTreeMap<String, String>, name: &'a str) -> &'a s
 
 /// Of models that go by a name, those linked to it go before those whose provider calls them so.
 /// One that somebody removed is meant only where no other is.
-fn choose(mut named: Vec<CardRow>, name: &str) -> Vec<CardRow> {
+fn choose(mut named: Vec<CardRow>, linked: &str) -> Vec<CardRow> {
     if named.iter().any(|row| row.status != "removed") {
         named.retain(|row| row.status != "removed");
     }
-    let is_linked = |row: &CardRow| row.canonical.as_deref() == Some(name);
+    let is_linked = |row: &CardRow| row.canonical.as_deref() == Some(linked);
     if named.iter().any(is_linked) {
         named.retain(is_linked);
     }

@@ -241,7 +241,7 @@ fn a_row_has_what_lists_need() {
     assert_eq!(row.modalities, ["in:image", "in:text", "out:text"]);
     assert_eq!(row.capabilities, ["chat", "tools"]);
     assert_eq!(row.released.as_deref(), Some("2025-04"));
-    assert_eq!(row.canonical.as_deref(), Some("Qwen/qwen3-8b"));
+    assert_eq!(row.canonical.as_deref(), Some("alibaba/qwen3-8b"));
     assert_eq!((row.context_window, row.max_output_tokens), (Some(1000), Some(10)));
     let body: Card = serde_json::from_str(&row.body).unwrap();
     assert_eq!(body, card(&model("p:qwen3-8b:free"), &heads));

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use callsheet_fleet::{Directory, Known};
-use callsheet_models::{merge::Card, providers::ProviderKind};
+use callsheet_models::{merge::Card, names::link, providers::ProviderKind};
 use callsheet_store::Store;
 use callsheet_types::{BackendSpec, BackendType, BackendUrl, EntryId, Kind};
 use std::{
@@ -53,11 +53,18 @@ impl KnownModels {
                 add(&mut known, &card, true);
             }
         }
-        let canonical = canonical.unwrap_or_else(|| model.to_owned());
-        if let Some(card) = self.card(&EntryId::new(Kind::canonical(), &canonical)) {
+        if let Some(card) = self.canonical(canonical.as_deref().unwrap_or(model)) {
             add(&mut known, &card, false);
         }
         known
+    }
+
+    /// Returns what is said of a model whoever provides it.
+    fn canonical(&self, name: &str) -> Option<Card> {
+        let rows = self.store.cards_named(&link(name));
+        let rows = rows.inspect_err(|error| tracing::warn!(%error, "a card cannot be looked up"));
+        let row = rows.ok()?.into_iter().find(|row| row.kind == Kind::canonical().as_str())?;
+        serde_json::from_str(&row.body).ok()
     }
 
     fn card(&self, id: &EntryId) -> Option<Card> {

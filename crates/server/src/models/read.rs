@@ -19,8 +19,6 @@ pub struct ModelRow {
     pub key: String,
     /// A name for people.
     pub name: String,
-    /// The id that it has whoever provides it.
-    pub canonical: Option<String>,
     /// `active`, `deprecated`, `withdrawn`, …
     pub status: String,
     /// Tokens.
@@ -49,7 +47,6 @@ impl From<CardRow> for ModelRow {
             completion_price: price(row.completion_nano_usd),
             key: row.key,
             name: row.name,
-            canonical: row.canonical,
             status: row.status,
             context_window: row.context_window,
             max_output_tokens: row.max_output_tokens,
@@ -128,16 +125,16 @@ impl App {
         names.dedup();
         let (mut canonical, mut family) = (None, Vec::new());
         if let [one] = names[..] {
-            let id = EntryId::new(Kind::canonical(), one);
-            if !store.entry(&id)?.is_empty() {
-                canonical = Some(self.card(&id)?);
-            }
-            let rows = store.cards_named(one)?;
-            let rows = rows
-                .into_iter()
-                .filter(|row| row.kind == "model" && row.canonical.as_deref() == Some(one));
-            for row in rows.take(MOST_CANDIDATES) {
-                family.push(serde_json::from_str::<Card>(&row.body).map_err(unreadable)?);
+            let linked = store.cards_named(one)?.into_iter();
+            for row in
+                linked.filter(|row| row.canonical.as_deref() == Some(one)).take(MOST_CANDIDATES)
+            {
+                let card = serde_json::from_str::<Card>(&row.body).map_err(unreadable)?;
+                if row.kind == Kind::model().as_str() {
+                    family.push(card)
+                } else {
+                    canonical = Some(card)
+                }
             }
         }
         let is_shown = |card: &Card| models.iter().any(|shown| shown.key == card.key);
