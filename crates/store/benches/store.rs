@@ -1,4 +1,5 @@
-//! How long the store takes: `cargo bench -p callsheet-store`. Each figure is the median.
+//! How long the store takes: `cargo bench -p callsheet-store`. Each figure is the median; the second
+//! is the time on a processor, which means something on a busy machine, too.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints or fails")]
 
@@ -62,16 +63,27 @@ fn snapshot(source: &str, count: usize, version: usize) -> Snapshot {
 }
 
 fn measure<T>(what: &str, times: usize, mut run: impl FnMut() -> T) -> T {
-    let mut taken: Vec<Duration> = Vec::new();
+    let (mut taken, mut worked) = (Vec::new(), Vec::new());
     let mut last = None;
     for _ in 0..times {
-        let since = Instant::now();
+        let (since, worked_before) = (Instant::now(), on_processor());
         last = Some(run());
         taken.push(since.elapsed());
+        worked.push(on_processor().saturating_sub(worked_before));
     }
-    taken.sort();
-    println!("{what:>52}: {:>9.2} ms", taken[times / 2].as_secs_f64() * 1000.0);
+    let median = |times: &mut Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1000.0
+    };
+    println!("{what:>52}: {:>9.2} ms {:>9.2} ms", median(&mut taken), median(&mut worked));
     last.unwrap()
+}
+
+/// For how long this thread has been on a processor; zero where the system does not say.
+fn on_processor() -> Duration {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = said.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 fn publish(store: &Store, snapshot: &Snapshot) -> u64 {

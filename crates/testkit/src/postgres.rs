@@ -3,7 +3,7 @@
 
 use std::{
     env, fs,
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Read as _},
     net::TcpListener,
     os::unix::{
         fs::{PermissionsExt as _, chown},
@@ -18,10 +18,22 @@ use std::{
 };
 
 /// Makes the server, says so, and ends it when nobody holds the other end of standard input any
-/// more. Durability is what makes such a server slow, and nobody needs it here.
+/// more, whatever happened until then. Durability is what makes such a server slow, and nobody
+/// needs it here.
 const SCRIPT: &str = r#"
 set -e
 cd "$1"
+folder=$1
+programs=$2
+leave() {
+    set +e
+    "$programs/pg_ctl" -D data -m immediate stop >/dev/null 2>&1
+    cat ./*.log
+    cd /
+    rm -rf "$folder"
+}
+trap leave EXIT
+trap '' PIPE
 "$2/initdb" -D data -U postgres -A trust -E UTF8 --locale=C --no-sync \
     ${4:+--pwfile=password} >init.log 2>&1
 if [ -n "$4" ]; then
@@ -31,9 +43,6 @@ fi
     -c synchronous_commit=off -c max_connections=200 $3 $4" >start.log 2>&1
 echo ready
 cat >/dev/null
-"$2/pg_ctl" -D data -m immediate stop >/dev/null 2>&1 || true
-cd /
-rm -rf "$1"
 "#;
 
 /// A server that is running.
@@ -99,7 +108,11 @@ impl Postgres {
             let mut child = command.spawn()?;
             let mut said = String::new();
             if let Some(stdout) = child.stdout.take() {
-                BufReader::new(stdout).read_line(&mut said)?;
+                let mut stdout = BufReader::new(stdout);
+                stdout.read_line(&mut said)?;
+                if said != "ready\n" {
+                    stdout.read_to_string(&mut said)?;
+                }
             }
             Ok((said, child.stdin.take()))
         };
@@ -107,16 +120,11 @@ impl Postgres {
             Ok((said, Some(held))) if said == "ready\n" => {
                 Ok(Self { folder, programs, made: AtomicU64::new(0), _held: held })
             }
-            outcome => {
-                let logs = ["init.log", "start.log", "server.log"];
-                let logs: String = logs
-                    .iter()
-                    .filter_map(|log| fs::read_to_string(folder.join(log)).ok())
-                    .collect();
-                // What is left of it helps nobody.
+            Ok((said, _)) => Err(format!("PostgreSQL does not start: {said}")),
+            Err(error) => {
+                // Where not even the script ran, nobody else cleans up.
                 let _ = fs::remove_dir_all(&folder);
-                let why = outcome.err().map(|error| error.to_string()).unwrap_or_default();
-                Err(format!("PostgreSQL does not start: {why}{logs}"))
+                Err(format!("PostgreSQL does not start: {error}"))
             }
         }
     }

@@ -121,7 +121,7 @@ fn statements(step: &str, dialect: Dialect) -> String {
             (
                 "{search}",
                 "CREATE VIRTUAL TABLE card_words USING fts5(words, content = '', contentless_delete = 1,
-                     detail = none, prefix = '2 3',
+                     detail = none, prefix = '1 2 3 4 5 6 7 8',
                      tokenize = \"unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'\");",
             ),
         ],
