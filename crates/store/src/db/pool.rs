@@ -5,7 +5,7 @@ use crate::{StoreError, StoreUrl};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Connections that are kept; more are opened where more are needed at once.
-const KEPT: usize = 8;
+const KEPT: usize = 4;
 
 pub(crate) struct Pool {
     url: StoreUrl,

@@ -49,9 +49,10 @@ impl Connection {
         connection.busy_timeout(PATIENCE)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         self.use_write_ahead_log()?;
+        // The file is not mapped: whoever cut it short would end the process.
         connection.execute_batch(
-            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768;
-             PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 268435456;",
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -8192;",
         )
     }
 
