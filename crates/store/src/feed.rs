@@ -26,9 +26,9 @@ pub struct FeedChange {
     pub action: Action,
     /// The revision that it led to.
     pub revision: Revision,
-    /// The content before, where there was some.
+    /// What was published before; `None` where nothing was, as before one that comes back.
     pub before: Option<Body>,
-    /// The content after, where there is some.
+    /// What is published after; `None` of one that goes, although what it said is kept.
     pub after: Option<Body>,
 }
 

@@ -22,7 +22,7 @@ pub struct Stored {
     pub body: Body,
     /// When the content (not the status) became this: when it was observed.
     pub observed_at: Timestamp,
-    /// When head last moved.
+    /// When the head last moved.
     pub changed_at: Timestamp,
 }
 
