@@ -46,7 +46,7 @@ impl<'a> Ask<'a> {
     ) -> Result<Self, ProviderError> {
         let mut headers = HeaderMap::new();
         match (&provider.key, provider.kind) {
-            (None, kind) if kind.needs_key() => {
+            (None, _) if provider.must_have_key => {
                 let place = provider.key_place.clone().unwrap_or_else(|| "nothing".to_owned());
                 return Err(ProviderError::NoKey { provider: provider.name.clone(), place });
             }
@@ -110,13 +110,29 @@ impl<'a> Ask<'a> {
         })
     }
 
-    pub(super) fn failed(&self, source: FetchError) -> ProviderError {
+    pub(super) fn failed(&self, mut source: FetchError) -> ProviderError {
+        match &mut source {
+            FetchError::Status { said, .. } => *said = self.without_key(said),
+            FetchError::Redirect { reason, .. } => *reason = self.without_key(reason),
+            _ => {}
+        }
         ProviderError::Fetch { provider: self.provider.name.clone(), source }
     }
 
-    pub(super) fn unusable(&self, path: &str, source: ListError) -> ProviderError {
+    pub(super) fn unusable(&self, path: &str, mut source: ListError) -> ProviderError {
+        if let ListError::Error(said) | ListError::Strays(said) = &mut source {
+            *said = self.without_key(said);
+        }
         let provider = self.provider.name.clone();
         ProviderError::Unusable { provider, path: path.to_owned(), source }
+    }
+
+    /// Takes the key out of what a provider said: some repeat it to whoever brings a wrong one.
+    fn without_key(&self, said: &str) -> String {
+        match &self.provider.key {
+            Some(key) => without(said, key.expose()),
+            None => said.to_owned(),
+        }
     }
 
     pub(super) fn empty(&self) -> ProviderError {
@@ -214,4 +230,42 @@ pub(super) enum Question {
     Get(String),
     /// At one address, by name.
     Post(String),
+}
+
+const HIDDEN: &str = "[key]";
+/// What is shorter is no secret, and stands in many words.
+const SHORTEST_KEY: usize = 4;
+
+/// Returns a text without a key, and without the beginning of one where the text was cut off.
+fn without(text: &str, key: &str) -> String {
+    if key.len() < SHORTEST_KEY {
+        return text.to_owned();
+    }
+    let text = text.replace(key, HIDDEN);
+    let (body, end) = text.strip_suffix('…').map_or((text.as_str(), ""), |body| (body, "…"));
+    // A key is ASCII, so that each of its lengths is a place to cut at.
+    let cut = (SHORTEST_KEY..key.len()).rev().find(|length| body.ends_with(&key[..*length]));
+    match cut {
+        Some(length) => format!("{}{HIDDEN}{end}", &body[..body.len() - length]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_taken_out_of_what_is_said() {
+        for (said, expected) in [
+            ("wrong key sk-12345, really sk-12345", "wrong key [key], really [key]"),
+            ("wrong key sk-12…", "wrong key [key]…"),
+            ("wrong key sk-1", "wrong key [key]"),
+            ("ask for another", "ask for another"),
+            ("", ""),
+        ] {
+            assert_eq!(without(said, "sk-12345"), expected, "{said}");
+        }
+        assert_eq!(without("a xyz", "xyz"), "a xyz");
+    }
 }

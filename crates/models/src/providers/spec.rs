@@ -63,6 +63,9 @@ pub struct Provider {
     pub key: Option<Secret>,
     /// Where the key was looked for, for whoever misses it.
     pub key_place: Option<String>,
+    /// Whether it is not asked without a key: a place for one is named, or the service lists nothing
+    /// to those who have none.
+    pub must_have_key: bool,
     /// Which models to take; see [`ProviderSpec::models`].
     pub models: Option<Vec<String>>,
     /// How long its whole list may take.
@@ -81,15 +84,30 @@ impl ProviderSpec {
         self.url.clone().or_else(default)
     }
 
-    /// Returns where its key is kept: where it says, else in the variable that is usual for it.
+    /// Returns where its key is kept: where it says, else in the variable that is usual for the
+    /// service, if it is at that service's own address. A server elsewhere that speaks the same API
+    /// is not shown a key that was not meant for it.
     pub fn key_source(&self, name: &str) -> Option<SecretSource> {
         match (&self.api_key_env, &self.api_key_file) {
             (Some(variable), _) => Some(SecretSource::Env(variable.clone())),
             (None, Some(file)) => Some(SecretSource::File(file.clone())),
-            (None, None) => {
+            (None, None) if self.is_at_home(name) => {
                 self.kind(name).key_variable().map(|name| SecretSource::Env(name.to_owned()))
             }
+            (None, None) => None,
         }
+    }
+
+    /// Returns whether it is at the address of the service whose API it speaks.
+    fn is_at_home(&self, name: &str) -> bool {
+        let home = self.kind(name).default_url().and_then(|url| BackendUrl::new(url).ok());
+        let address = self.address(name).and_then(|url| BackendUrl::new(&url).ok());
+        let (Some(home), Some(address)) = (home, address) else { return false };
+        address.is_tls() && home.is_tls() && address.authority() == home.authority()
+    }
+
+    fn names_a_key(&self) -> bool {
+        self.api_key_env.is_some() || self.api_key_file.is_some()
     }
 
     /// Makes a provider of the description. Whether it needs a key shows when it is asked.
@@ -111,6 +129,7 @@ impl ProviderSpec {
                 SecretSource::Env(variable) => variable,
                 SecretSource::File(file) => file.display().to_string(),
             }),
+            must_have_key: self.names_a_key() || kind.needs_key() && self.is_at_home(name),
             models: self.models.clone(),
             timeout: self.timeout.map_or(TIMEOUT, |timeout| timeout.0),
         })
@@ -135,6 +154,35 @@ mod tests {
         let provider = mine.resolve("mine", None).unwrap();
         assert_eq!(provider.kind, ProviderKind::OpenAi);
         assert_eq!(mine.key_source("mine"), Some(SecretSource::Env("MINE".to_owned())));
+    }
+
+    #[test]
+    fn a_usual_key_is_for_the_services_own_address_alone() {
+        for (name, text, variable) in [
+            ("openai", "", Some("OPENAI_API_KEY")),
+            ("openai", "url = \"https://api.openai.com\"", Some("OPENAI_API_KEY")),
+            ("openai", "url = \"HTTPS://API.openai.com:443/v1/\"", Some("OPENAI_API_KEY")),
+            ("mine", "type = \"openai\"", Some("OPENAI_API_KEY")),
+            ("mine", "type = \"openai\"\nurl = \"http://my-box\"", None),
+            ("openai", "url = \"https://my-box/v1\"", None),
+            ("openai", "url = \"http://api.openai.com/v1\"", None),
+            ("openai", "url = \"https://api.openai.com:8443/v1\"", None),
+            ("openai", "url = \"https://api.openai.com.my-box/v1\"", None),
+            ("openai", "type = \"openai\"\nurl = \"https://openrouter.ai/api/v1\"", None),
+            ("anthropic", "url = \"http://127.0.0.1:1\"", None),
+            ("huggingface", "url = \"https://hub.my-box\"", None),
+            ("ollama", "", None),
+        ] {
+            let spec = spec(text).unwrap();
+            let expected = variable.map(|name| SecretSource::Env(name.to_owned()));
+            assert_eq!(spec.key_source(name), expected, "{name} {text}");
+            let provider = spec.resolve(name, None).unwrap();
+            assert_eq!(provider.must_have_key, expected.is_some(), "{name} {text}");
+        }
+        let named = spec("api_key_env = \"MINE\"\nurl = \"http://my-box\"").unwrap();
+        assert_eq!(named.key_source("vllm"), Some(SecretSource::Env("MINE".to_owned())));
+        assert!(named.resolve("vllm", None).unwrap().must_have_key);
+        assert!(!spec("").unwrap().resolve("openrouter", None).unwrap().must_have_key);
     }
 
     #[test]

@@ -210,11 +210,21 @@ async fn a_key_that_is_needed_is_missed_by_name() {
         (Speaks::Replicate, "REPLICATE_API_TOKEN"),
     ] {
         let fake = FakeProvider::start(speaks, models(3)).await;
-        let keyless = Provider { key: None, ..provider("p", &fake, speaks) };
-        let error = ask(&keyless, None).await.unwrap_err();
+        // The service itself, which nobody asks: there is no key.
+        let spec = ProviderSpec::default();
+        let service = spec.resolve(speaks.as_str(), None).unwrap();
+        let error = ask(&service, None).await.unwrap_err();
         assert!(matches!(error, ProviderError::NoKey { .. }), "{error:?}");
         assert!(error.explain().contains(variable), "{}", error.explain());
-        assert_eq!(fake.request_count(), 0);
+        // A server elsewhere that speaks like it may want none.
+        let keyless = Provider { key: None, ..provider("p", &fake, speaks) };
+        let listing = ask(&keyless, None).await.unwrap();
+        assert!(listing.models.contains_key("acme/m0"));
+        let named = Provider { must_have_key: true, ..keyless };
+        let asked = fake.request_count();
+        let error = ask(&named, None).await.unwrap_err();
+        assert!(matches!(error, ProviderError::NoKey { .. }), "{error:?}");
+        assert_eq!(fake.request_count(), asked);
     }
     for speaks in [Speaks::OpenRouter, Speaks::HuggingFace, Speaks::Ollama, Speaks::Generic] {
         let fake = FakeProvider::start(speaks, models(3)).await;
