@@ -124,7 +124,10 @@ async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) -> Vec<String> 
                 );
             }
             let failed = refreshed.report.providers.into_iter();
-            failed.filter(|provider| provider.error.is_some()).map(|provider| provider.name).collect()
+            failed
+                .filter(|provider| provider.error.is_some())
+                .map(|provider| provider.name)
+                .collect()
         }
         Err(error) => {
             tracing::warn!(why, "models not refreshed: {}", with_causes(&error));

@@ -54,26 +54,34 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
     }
     let failed: Vec<_> = report.models.iter().filter(|model| model.outcome.is_failure()).collect();
     if !context.global.quiet {
-        let mut text = format!("refreshing {} models...\n", report.total);
+        let mut text = String::new();
+        if report.total > 0 {
+            text.push_str(&format!("refreshing {} models...\n", report.total));
+        }
         for model in &report.models {
             let (key, outcome) = (&model.key, &model.outcome);
+            let word = match outcome {
+                Outcome::Added => "ok, new",
+                Outcome::Changed => "ok, changed",
+                Outcome::Ok => "ok",
+                Outcome::Missing | Outcome::Failed => "WARN",
+            };
             text.push_str(&match (&model.message, outcome.is_failure()) {
-                (message, true) => {
-                    format!("  {key} WARN: {}\n", message.as_deref().unwrap_or(outcome.as_str()))
-                }
-                (_, false) => match outcome {
-                    Outcome::Added => format!("  {key} ok, new\n"),
-                    Outcome::Changed => format!("  {key} ok, changed\n"),
-                    _ => format!("  {key} ok\n"),
-                },
+                (Some(message), true) => format!("  {key} WARN: {message}\n"),
+                (Some(message), false) => format!("  {key} {word}; left out: {message}\n"),
+                (None, _) => format!("  {key} {word}\n"),
             });
         }
         for provider in &report.providers {
-            if !provider.problems.is_empty() {
-                let (name, count) = (&provider.name, provider.problems.len());
+            let (name, count) = (&provider.name, provider.problems.len());
+            if let Some(problem) = provider.problems.first() {
+                let (place, message) = (&problem.place, &problem.message);
+                let others = match count - 1 {
+                    0 => String::new(),
+                    others => format!(" (and {others} more)"),
+                };
                 text.push_str(&format!(
-                    "  {name}: {count} things in its list could not be used, {}\n",
-                    provider.problems[0].message
+                    "  {name}: something in its list could not be used: {place} {message}{others}\n"
                 ));
             }
         }
@@ -92,9 +100,12 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
     if report.refreshed == 0 {
         text.push_str("no models refreshed: nothing was written\n");
     }
-    for provider in report.providers.iter().filter(|provider| provider.error.is_some()) {
-        let error = provider.error.as_deref().unwrap_or_default();
-        text.push_str(&format!("{}: {error}\n", provider.name));
+    for provider in &report.providers {
+        // Where models failed with it, they say so.
+        let is_said = failed.iter().any(|model| model.key.provider() == provider.name);
+        if let Some(error) = provider.error.as_ref().filter(|_| !is_said) {
+            text.push_str(&format!("{}: {error}\n", provider.name));
+        }
     }
     if !failed.is_empty() {
         text.push_str(&format!("failed ({}):\n", failed.len()));
