@@ -20,9 +20,7 @@ pub(crate) fn of_number(number: &Number) -> Option<Decimal> {
         .map(|float| format!("{float:.14e}"))
         .and_then(|rounded| parse(&rounded))
         .filter(|rounded| significant_digits(&rounded.normalize().to_string()) <= WRITTEN_DIGITS);
-    let decimal = without_drift.or_else(|| parse(&text))?.normalize();
-    // What is too small for a decimal would become 0, which means free.
-    if decimal.is_zero() && number.as_f64() != Some(0.0) { None } else { Some(decimal) }
+    Some(without_drift.or_else(|| parse(&text))?.normalize())
 }
 
 fn significant_digits(text: &str) -> usize {
@@ -30,9 +28,12 @@ fn significant_digits(text: &str) -> usize {
     mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count()
 }
 
-/// Returns a decimal number in plain or scientific notation.
+/// Returns a decimal number in plain or scientific notation. What is too small for one is none: it
+/// would become 0, which means free.
 pub(crate) fn parse(text: &str) -> Option<Decimal> {
-    text.parse().or_else(|_| Decimal::from_scientific(text)).ok()
+    let decimal: Decimal = text.parse().or_else(|_| Decimal::from_scientific(text)).ok()?;
+    let is_nothing = decimal.is_zero() && significant_digits(text) > 0;
+    (!is_nothing).then_some(decimal)
 }
 
 /// Returns a decimal as the shortest JSON number, and whether the number says it exactly.
@@ -71,6 +72,21 @@ mod tests {
         for json in ["1e-30", "1e300"] {
             let number: Number = serde_json::from_str(json).unwrap();
             assert_eq!(of_number(&number), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_small_is_not_free() {
+        for (text, is_there) in [
+            ("0", true),
+            ("-0.000", true),
+            ("0e5", true),
+            ("0.0000000000000000000000000001", true),
+            ("0.00000000000000000000000000001", false),
+            ("1e-40", false),
+            ("many", false),
+        ] {
+            assert_eq!(parse(text).is_some(), is_there, "{text}");
         }
     }
 

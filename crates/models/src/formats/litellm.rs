@@ -13,8 +13,8 @@ use callsheet_types::{ModelKey, Problem};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
-/// The entry that explains the others.
-const SAMPLE: &str = "sample_spec";
+/// Entries that are no models: one explains the others, one says what follows from names.
+const NO_MODELS: [&str; 2] = ["sample_spec", "fallback_generalizations"];
 
 /// Its words for what can be done, where ours are others; for the rest `supports_X` is `X`, and a
 /// mode is itself.
@@ -29,7 +29,7 @@ const MODES: [(&str, &str); 3] =
     [("embedding", "embed"), ("completion", "generate"), ("audio_transcription", "transcription")];
 
 /// The modes that there are, by our words.
-const MODE_WORDS: [&str; 16] = [
+const MODE_WORDS: [&str; 19] = [
     "chat",
     "embed",
     "generate",
@@ -45,6 +45,9 @@ const MODE_WORDS: [&str; 16] = [
     "search",
     "realtime",
     "vector_store",
+    "container",
+    "evaluation",
+    "guardrail",
     "classify",
 ];
 
@@ -59,15 +62,17 @@ const PARAMETERS: [(&str, &str); 5] = [
 
 /// What has no field of its own. The prices in Databricks units are no dollars.
 const KEPT: [&str; 45] = [
-    "annotation_options",
     "audio_transcription_config",
-    "base_model",
+    "bedrock_converse_supports_strict_tools",
     "bedrock_output_config_effort_ceiling",
     "comment",
-    "default_image_size",
-    "display_name",
-    "embedding_input_types",
+    "default_reasoning_effort",
+    "gemini_audio_only_live",
+    "gemini_native_audio",
+    "guardrail_cost_per_unit",
+    "inference_geo",
     "input_dbu_cost_per_token",
+    "itpm",
     "max_audio_length_hours",
     "max_audio_per_prompt",
     "max_document_chunks_per_query",
@@ -78,33 +83,34 @@ const KEPT: [&str; 45] = [
     "max_video_length",
     "max_videos_per_prompt",
     "metadata",
-    "model_info",
-    "model_vendor",
-    "model_version",
-    "notes",
+    "off_peak_pricing",
+    "otpm",
     "output_db_cost_per_token",
     "output_dbu_cost_per_token",
+    "prompt_cache_min_tokens",
     "provider_specific_entry",
+    "reasoning_effort_levels",
     "regional_endpoint_uplift_multiplier",
     "regional_processing_uplift_multiplier_eu",
     "regional_processing_uplift_multiplier_us",
-    "itpm",
-    "otpm",
     "rpd",
     "rpm",
     "source",
     "supported_audio_formats",
     "supported_endpoints",
-    "supported_openai_params",
     "supported_regions",
-    "supported_resolutions",
+    "thinking_always_on",
+    "tiered_pricing",
     "tool_use_system_prompt_tokens",
-    "tpd",
     "tpm",
-    "use_chat_completions_api",
+    "use_openai_responses_path",
     "uses_embed_content",
-    "video_durations",
+    "vertex_ai_audio_api",
+    "web_search_billing_unit",
 ];
+
+/// Prices by tiers.
+const TIERS: &str = "tiered_pricing";
 
 /// The price of a search, by how much of what it finds is read; the medium is what is meant where
 /// nothing is said.
@@ -141,7 +147,7 @@ pub(super) fn read(document: Document) -> Result<Catalog, FormatError> {
     }
     let mut catalog = Catalog::default();
     for (name, value) in models {
-        if name == SAMPLE {
+        if NO_MODELS.contains(&name.as_str()) {
             continue;
         }
         let place = format!("{file} {name}");
@@ -199,21 +205,7 @@ fn model(mut fields: Fields<'_>) -> Facts {
     let mut rows = Vec::new();
     costs(&mut fields, None, &mut rows);
     searches(&mut fields, &mut rows);
-    for value in fields.list("tiered_pricing").unwrap_or_default() {
-        let Value::Object(table) = value else {
-            fields.problem("`tiered_pricing[]` is no table");
-            continue;
-        };
-        let mut tier = fields.inside(table, "tiered_pricing");
-        let range = tier.list("range").unwrap_or_default();
-        match range.first().and_then(super::fields::whole) {
-            Some(above) => {
-                costs(&mut tier, Some(above).filter(|above| *above > 0), &mut rows);
-                tier.finish();
-            }
-            None => tier.problem("`range` has no beginning: the tier is left out"),
-        }
-    }
+    tiers(&mut fields, &mut rows, &mut facts.extra);
     for row in &mut rows {
         settle(row, mode.as_deref());
     }
@@ -267,6 +259,31 @@ fn searches(fields: &mut Fields<'_>, rows: &mut Vec<Price>) {
         rows.extend(amount.map(|amount| Price::new(charge, Unit::Request, amount)));
     }
     sizes.finish();
+}
+
+/// Reads prices by the size of the context. Those by the number of results have no such size, and
+/// are kept as they are.
+fn tiers(fields: &mut Fields<'_>, rows: &mut Vec<Price>, extra: &mut Map<String, Value>) {
+    let tiers = fields.list(TIERS).unwrap_or_default();
+    if tiers.iter().any(|tier| tier.get("max_results_range").is_some()) {
+        extra.insert(TIERS.to_owned(), tiers.into());
+        return;
+    }
+    for value in tiers {
+        let Value::Object(table) = value else {
+            fields.problem("`tiered_pricing[]` is no table");
+            continue;
+        };
+        let mut tier = fields.inside(table, TIERS);
+        let range = tier.list("range").unwrap_or_default();
+        match range.first().and_then(super::fields::whole) {
+            Some(above) => {
+                costs(&mut tier, Some(above).filter(|above| *above > 0), rows);
+                tier.finish();
+            }
+            None => tier.problem("`range` has no beginning: the tier is left out"),
+        }
+    }
 }
 
 /// Says what seconds are counted, which depends on what the model does.

@@ -70,13 +70,15 @@ const IMAGES: [(&str, &str); 2] =
     [("input_cost_per_image_", "image_input_"), ("output_cost_per_image_", "image_output_")];
 
 /// Suffixes before a size of context, and the words that they become.
-const BEFORE: [(&str, &str); 7] = [
+const BEFORE: [(&str, &str); 9] = [
     ("_above_1hr", "_1h"),
     ("_above_8s_interval", "_above_8s"),
     ("_above_15s_interval", "_above_15s"),
     ("_480p", "_480p"),
     ("_720p", "_720p"),
+    ("_768p", "_768p"),
     ("_1080p", "_1080p"),
+    ("_2k", "_2k"),
     ("_4k", "_4k"),
 ];
 
@@ -132,7 +134,7 @@ pub(crate) fn parse(key: &str) -> Option<Cost> {
     } else {
         let image = IMAGES.iter().find_map(|(name, what)| {
             let kind = core.strip_prefix(name)?;
-            let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.');
             let is_kind = !kind.is_empty() && kind.bytes().all(is_word);
             is_kind.then(|| format!("{what}{kind}{words}"))
         });
@@ -235,6 +237,7 @@ mod tests {
                 None,
                 false,
             ),
+            ("output_cost_per_image_0.5K", "image_output_0.5K", "image", None, false),
             ("output_cost_per_image_token", "image_output", "mtok", None, false),
             ("input_cost_per_pixel", "image_input", "pixel", None, false),
             ("input_cost_per_query", "query", "request", None, false),

@@ -324,6 +324,9 @@ fn litellm_says_prices_in_its_keys() {
                 {"range": [32000.0, 128000.0], "input_cost_per_token": 2e-6, "x": 1}, {"range": []}]},
         "whisper": {"litellm_provider": "acme", "mode": "audio_transcription",
             "input_cost_per_second": 0.0001, "output_cost_per_second": 0},
+        "by_results": {"litellm_provider": "acme", "mode": "search", "tiered_pricing":
+            [{"max_results_range": [0, 25], "input_cost_per_query": 0.005}]},
+        "fallback_generalizations": {"x": 1},
         "nobody": {"mode": "chat"}, "seven": 7
     }"#,
     );
@@ -368,6 +371,9 @@ fn litellm_says_prices_in_its_keys() {
             price("search", "request", "0.02"),
         ]
     );
+    let by_results = facts(&catalog, "acme:by_results");
+    assert_eq!(by_results.prices, None);
+    assert_eq!(by_results.extra["tiered_pricing"][0]["input_cost_per_query"], json!(0.005));
     let embed = facts(&catalog, "acme:embed-1");
     assert_eq!(embed.embedding_dimensions, Some(1024));
     assert_eq!(embed.capabilities, words(&["embed"]));
