@@ -23,6 +23,7 @@ use callsheet_types::{
 use callsheet_upstream::TlsError;
 use std::{
     collections::{HashMap, HashSet},
+    ops::ControlFlow,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -354,16 +355,28 @@ impl App {
         Ok(BackendView::from(&*backend))
     }
 
-    /// Cards have changed: what was found in them before counts no more.
-    pub(crate) fn forget_known_models(&self) {
-        self.known.forget();
-        self.fleet.set_directory(Arc::clone(&self.known) as Arc<dyn Directory>);
+    /// Cards have changed: what the fleet knows of them is looked up again.
+    pub(crate) fn look_at_cards_again(&self) {
+        self.known.look_again();
+    }
+
+    /// Begins to look cards up on a thread of its own, which ends with the daemon.
+    pub(crate) fn start_looking_up(self: &Arc<Self>) -> std::io::Result<()> {
+        let (app, known) = (Arc::downgrade(self), Arc::clone(&self.known));
+        let tell = move |has_news: bool| {
+            let Some(app) = app.upgrade() else { return ControlFlow::Break(()) };
+            if has_news {
+                app.fleet.set_directory(Arc::clone(&app.known) as Arc<dyn Directory>);
+            }
+            ControlFlow::Continue(())
+        };
+        let thread = std::thread::Builder::new().name("cards".to_owned());
+        thread.spawn(move || known.work(tell)).map(drop)
     }
 
     /// Backends have changed: says anew which are which service.
     pub(crate) fn know_services(&self, owned: &Owned) {
         self.known.set_providers(services(owned));
-        self.fleet.set_directory(Arc::clone(&self.known) as Arc<dyn Directory>);
     }
 
     pub(crate) fn watch(&self, backend: &Arc<Backend>) {

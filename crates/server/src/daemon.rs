@@ -79,6 +79,7 @@ impl Daemon {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<usize, DaemonError> {
         self.app.start_probing();
         self.app.start_following().map_err(DaemonError::Threads)?;
+        self.app.start_looking_up().map_err(DaemonError::Threads)?;
         let chores = self.app.start_chores();
         let ready = tokio::spawn({
             let app = Arc::clone(&self.app);

@@ -34,7 +34,7 @@ impl App {
 
     fn take(&self, kinds: &BTreeSet<Kind>) {
         if kinds.contains(&Kind::model()) || kinds.contains(&Kind::canonical()) {
-            self.forget_known_models();
+            self.look_at_cards_again();
         }
         let concerns_us = [Kind::backend(), Kind::drain(), Kind::preset()];
         if concerns_us.iter().any(|kind| kinds.contains(kind))

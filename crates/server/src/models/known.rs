@@ -3,86 +3,153 @@
 use crate::config::Config;
 use callsheet_fleet::{Directory, Known};
 use callsheet_models::{merge::Card, names::link, providers::ProviderKind};
-use callsheet_store::Store;
+use callsheet_store::{CardRow, Store, StoreError};
 use callsheet_types::{BackendSpec, BackendType, BackendUrl, EntryId, Kind};
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    ops::ControlFlow,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-/// Looks cards up and remembers what it found until told that they changed.
+/// How long the thread waits before it looks whether it is still wanted.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// Remembers what cards say, and looks up what it does not know yet.
+///
+/// The fleet asks on its way, where nobody may wait for a database: once a thread looks things up
+/// ([`KnownModels::work`]), what is not known yet is unknown for the moment, and the fleet is told
+/// to ask again when it has been found. Without that thread the one who asks looks for himself.
 ///
 /// A backend is the provider of its own models; where it is a known service, that service's cards
 /// speak of them too. What is said of the model whoever provides it counts for what it can do, and
 /// bounds its context from above: a server may well have cut it shorter.
 pub(crate) struct KnownModels {
     store: Store,
+    state: Mutex<State>,
+    /// Told when something is to be looked up.
+    wanted: Condvar,
+}
+
+/// Backend and model.
+type Offer = (String, String);
+
+#[derive(Default)]
+struct State {
     /// The provider of the models of each backend that is a known service.
-    providers: Mutex<HashMap<String, String>>,
-    found: Mutex<HashMap<(String, String), Known>>,
+    providers: HashMap<String, String>,
+    found: HashMap<Offer, Known>,
+    wanted: HashSet<Offer>,
+    has_thread: bool,
 }
 
 impl KnownModels {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, providers: Mutex::default(), found: Mutex::default() }
+        Self { store, state: Mutex::default(), wanted: Condvar::new() }
     }
 
     /// Says which backends are which service.
     pub(crate) fn set_providers(&self, providers: HashMap<String, String>) {
-        *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
-        self.forget();
+        self.state().providers = providers;
+        self.look_again();
     }
 
-    /// Forgets what was found: cards have changed.
-    pub(crate) fn forget(&self) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Cards have changed: what was found in them is looked up again.
+    pub(crate) fn look_again(&self) {
+        let mut state = self.state();
+        if state.has_thread {
+            // It stands until then, so that nothing is unknown in between.
+            let found: Vec<_> = state.found.keys().cloned().collect();
+            state.wanted.extend(found);
+            self.wanted.notify_all();
+        } else {
+            state.found.clear();
+        }
     }
 
-    fn look_up(&self, backend: &str, model: &str) -> Known {
-        let provider =
-            self.providers.lock().unwrap_or_else(PoisonError::into_inner).get(backend).cloned();
+    /// Looks up what is wanted, as it comes, and tells from time to time whether there is news,
+    /// until it is told to stop. Blocks.
+    pub(crate) fn work(&self, tell: impl Fn(bool) -> ControlFlow<()>) {
+        self.state().has_thread = true;
+        loop {
+            let mut state = self.state();
+            if state.wanted.is_empty() {
+                let waited = self.wanted.wait_timeout(state, LOOK_AROUND);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            let wanted = std::mem::take(&mut state.wanted);
+            drop(state);
+            let mut has_news = false;
+            for offer in wanted {
+                match self.look_up(&offer.0, &offer.1) {
+                    Ok(known) => {
+                        let before = self.state().found.insert(offer, known.clone());
+                        has_news |= before.unwrap_or_default() != known;
+                    }
+                    // What was known stands until the store answers again.
+                    Err(error) => {
+                        tracing::debug!(%error, "a card cannot be looked up");
+                        let mut state = self.state();
+                        state.wanted.insert(offer);
+                        drop(self.wanted.wait_timeout(state, LOOK_AROUND));
+                    }
+                }
+            }
+            if tell(has_news).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_up(&self, backend: &str, model: &str) -> Result<Known, StoreError> {
+        let provider = self.state().providers.get(backend).cloned();
         let keys =
             [Some(format!("{backend}:{model}")), provider.map(|name| format!("{name}:{model}"))];
-        let ids: Vec<_> =
-            keys.into_iter().flatten().map(|key| EntryId::new(Kind::model(), &key)).collect();
         let mut known = Known::default();
         let mut canonical = None;
-        for id in &ids {
-            if let Some(card) = self.card(id) {
+        for key in keys.into_iter().flatten() {
+            let rows = self.store.cards_of(&[EntryId::new(Kind::model(), &key)])?;
+            if let Some(card) = rows.first().and_then(card).filter(|card| card.status != "removed")
+            {
                 canonical = canonical.or_else(|| card.facts.canonical.clone());
                 add(&mut known, &card, true);
             }
         }
-        if let Some(card) = self.canonical(canonical.as_deref().unwrap_or(model)) {
+        // What is said of the model whoever provides it.
+        let rows = self.store.cards_named(&link(canonical.as_deref().unwrap_or(model)))?;
+        let row = rows.iter().find(|row| row.kind == Kind::canonical().as_str());
+        if let Some(card) = row.and_then(card) {
             add(&mut known, &card, false);
         }
-        known
+        Ok(known)
     }
+}
 
-    /// Returns what is said of a model whoever provides it.
-    fn canonical(&self, name: &str) -> Option<Card> {
-        let rows = self.store.cards_named(&link(name));
-        let rows = rows.inspect_err(|error| tracing::warn!(%error, "a card cannot be looked up"));
-        let row = rows.ok()?.into_iter().find(|row| row.kind == Kind::canonical().as_str())?;
-        serde_json::from_str(&row.body).ok()
-    }
-
-    fn card(&self, id: &EntryId) -> Option<Card> {
-        let rows = self.store.cards_of(std::slice::from_ref(id));
-        let rows = rows.inspect_err(|error| tracing::warn!(%error, "a card cannot be looked up"));
-        let row = rows.ok()?.into_iter().next()?;
-        serde_json::from_str::<Card>(&row.body).ok().filter(|card| card.status != "removed")
-    }
+fn card(row: &CardRow) -> Option<Card> {
+    serde_json::from_str(&row.body).ok()
 }
 
 impl Directory for KnownModels {
     fn known(&self, backend: &str, _kind: BackendType, model: &str) -> Known {
-        let key = (backend.to_owned(), model.to_owned());
-        if let Some(known) = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        let offer = (backend.to_owned(), model.to_owned());
+        let mut state = self.state();
+        if let Some(known) = state.found.get(&offer) {
             return known.clone();
         }
+        if state.has_thread {
+            state.wanted.insert(offer);
+            self.wanted.notify_all();
+            return Known::default();
+        }
+        drop(state);
         let known = self.look_up(backend, model);
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(key, known.clone());
+        let known = known.inspect_err(|error| tracing::warn!(%error, "a card cannot be looked up"));
+        let known = known.unwrap_or_default();
+        self.state().found.insert(offer, known.clone());
         known
     }
 }
