@@ -1,5 +1,7 @@
 //! Catalogs as others publish them, where a copy lies beside the project.
 
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
 use crate::formats::price;
 use callsheet_models::{
     Amount, Charge,
