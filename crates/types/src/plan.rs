@@ -125,7 +125,7 @@ pub struct Conflict {
 pub enum Action {
     /// It is new.
     Added,
-    /// Its content changed, or it came back.
+    /// Its content changed, or it came back, or its key was frozen.
     Updated,
     /// Its source no longer publishes it.
     Withdrawn,
@@ -254,10 +254,12 @@ pub fn plan(current: &Current, snapshot: &Snapshot, policy: PlanPolicy) -> Resul
             conflicts.push(Conflict { id: entry.id.clone(), stored, published: digest });
             continue;
         }
+        // To freeze what could change so far is a change too.
+        let freezes = entry.nature == Nature::Frozen && !current.frozen.contains_key(&entry.id);
         let head = current.heads.get(&entry.id);
         let action = match head {
             None => Action::Added,
-            Some(head) if head.status == Status::Active && head.digest == digest => {
+            Some(head) if head.status == Status::Active && head.digest == digest && !freezes => {
                 unchanged += 1;
                 continue;
             }

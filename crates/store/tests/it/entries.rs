@@ -5,7 +5,7 @@ use crate::support::{
 };
 use callsheet_store::{Intent, PublishError, StoreError};
 use callsheet_types::{
-    Kind, Problem,
+    Entry, Kind, Nature, Problem,
     plan::{Action, OnConflict, PlanPolicy, Refused, Status, plan},
 };
 use jiff::{Timestamp, ToSpan as _};
@@ -83,6 +83,22 @@ fn a_frozen_key_never_changes() {
         // It can be published again as it was.
         publish(&store, &part("remote/c", [first.clone()], []));
         assert_eq!(store.entry(&first.id).unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn what_could_change_is_frozen_by_publishing_it_so() {
+    on_both(|database| {
+        let store = database.open();
+        let publish_as = |nature| {
+            let entry = Entry { nature, ..frozen("t@1", &json!({"v": 1})) };
+            publish(&store, &part("local/a", [entry], [])).changes.len()
+        };
+        assert_eq!(publish_as(Nature::Tracking), 1);
+        assert_eq!(publish_as(Nature::Frozen), 1, "though its content is the same");
+        assert_eq!(publish_as(Nature::Frozen), 0);
+        let other = part("local/a", [frozen("t@1", &json!({"v": 2}))], []);
+        assert!(matches!(try_publish(&store, &other), Err(PublishError::Refused(_))));
     });
 }
 
