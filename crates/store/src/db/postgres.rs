@@ -54,13 +54,14 @@ impl Connection {
             _ => false,
         };
         let client = if is_plain {
-            config.ssl_mode(SslMode::Disable).connect(NoTls)
+            config.ssl_mode(SslMode::Disable);
+            apart(|| config.connect(NoTls))
         } else {
             let tls = tls().map_err(|cause| StoreError::Unreachable {
                 place: place.clone(),
                 cause: Box::new(cause),
             })?;
-            config.connect(tls)
+            apart(|| config.connect(tls))
         };
         let client = client.map_err(|error| unreachable(place, error))?;
         let mut opened = Self {
@@ -95,7 +96,8 @@ impl Connection {
             return Ok(statement.clone());
         }
         let place = self.place.clone();
-        let statement = self.client()?.prepare(sql).map_err(|error| fail(&place, error))?;
+        let client = self.client()?;
+        let statement = apart(|| client.prepare(sql)).map_err(|error| fail(&place, error))?;
         // The texts are few, but for lists of conditions.
         if self.statements.len() >= 256 {
             self.statements.clear();
@@ -112,8 +114,17 @@ impl Connection {
     ) -> Result<(), StoreError> {
         let statement = self.prepare(sql)?;
         let place = self.place.clone();
-        let mut rows =
-            self.client()?.query_raw(&statement, values).map_err(|error| fail(&place, error))?;
+        let client = self.client()?;
+        if is_driven() {
+            // The rows are read elsewhere, all of them, and looked at here.
+            let values: Vec<_> = values.into_iter().collect();
+            let rows = apart(|| client.query_raw(&statement, values)?.collect::<Vec<_>>());
+            for row in &rows.map_err(|error| fail(&place, error))? {
+                visit(&Row { place: &place, cells: Cells::Postgres(row) })?;
+            }
+            return Ok(());
+        }
+        let mut rows = client.query_raw(&statement, values).map_err(|error| fail(&place, error))?;
         while let Some(row) = rows.next().map_err(|error| fail(&place, error))? {
             visit(&Row { place: &place, cells: Cells::Postgres(&row) })?;
         }
@@ -141,12 +152,14 @@ impl Connection {
     ) -> Result<u64, StoreError> {
         let statement = self.prepare(sql)?;
         let place = self.place.clone();
-        self.client()?.execute(&statement, values).map_err(|error| fail(&place, error))
+        let client = self.client()?;
+        apart(|| client.execute(&statement, values)).map_err(|error| fail(&place, error))
     }
 
     pub(super) fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         let place = self.place.clone();
-        let done = self.client()?.batch_execute(sql).map_err(|error| fail(&place, error));
+        let client = self.client()?;
+        let done = apart(|| client.batch_execute(sql)).map_err(|error| fail(&place, error));
         if sql.starts_with("BEGIN") {
             self.is_in_transaction = done.is_ok();
         } else if sql == "COMMIT" || sql == "ROLLBACK" {
@@ -224,6 +237,22 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Returns whether this thread may be one that drives a runtime, as that of a short command does.
+fn is_driven() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
+}
+
+/// Asks the server something. The client brings a runtime of its own, and ends the process where
+/// another one drives the thread: there a thread of its own does it, which costs little beside the
+/// way to the server and back.
+fn apart<T: Send>(ask: impl FnOnce() -> T + Send) -> T {
+    if !is_driven() {
+        return ask();
+    }
+    let asked = std::thread::scope(|scope| scope.spawn(ask).join());
+    asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The client brings a runtime of its own, which must not be dropped where another one runs, as may
