@@ -23,7 +23,7 @@ use callsheet_types::{
 use callsheet_upstream::TlsError;
 use std::{
     collections::{HashMap, HashSet},
-    ops::ControlFlow,
+    ops::{ControlFlow, Deref, DerefMut},
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -55,15 +55,51 @@ pub struct App {
     is_ready: AtomicBool,
     /// The newest change that is in force here.
     pub(crate) feed: watch::Sender<Cursor>,
+    /// Whether the daemon is about to end: what has no end of its own must end then.
+    pub(crate) is_stopping: watch::Sender<bool>,
+    /// What is in force, for whoever only reads: nobody waits for a change that is being written.
+    in_force: ArcSwap<Owned>,
     /// Changes take turns: this is what they change, and the order in which they do it.
     owned: Mutex<Owned>,
 }
 
+/// The configuration, and what is kept of backends and presets.
+#[derive(Clone)]
 pub(crate) struct Owned {
     pub(crate) config: Config,
     /// What is kept, as far as it is in force.
     pub(crate) saved: Saved,
     built_in: Vec<BackendSpec>,
+}
+
+/// A turn at changing what is in force; all see what it changed when it ends.
+pub(crate) struct Turn<'a> {
+    app: &'a App,
+    owned: MutexGuard<'a, Owned>,
+    is_changed: bool,
+}
+
+impl Deref for Turn<'_> {
+    type Target = Owned;
+
+    fn deref(&self) -> &Owned {
+        &self.owned
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut Owned {
+        self.is_changed = true;
+        &mut self.owned
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.is_changed {
+            self.app.in_force.store(Arc::new(self.owned.clone()));
+        }
+    }
 }
 
 impl Owned {
@@ -219,10 +255,12 @@ impl App {
             http,
             known,
             feed: watch::Sender::new(cursor),
+            is_stopping: watch::Sender::new(false),
             guard: ArcSwap::from_pointee(guard),
             source: OnceLock::new(),
             is_probing: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
+            in_force: ArcSwap::from_pointee(owned.clone()),
             owned: Mutex::new(owned),
         })
     }
@@ -254,7 +292,7 @@ impl App {
 
     /// Returns the configuration in force.
     pub fn config(&self) -> Config {
-        self.owned().config.clone()
+        self.in_force().config.clone()
     }
 
     /// Adds a backend: saved first, then in service. Does disk I/O.
@@ -263,7 +301,7 @@ impl App {
         spec: &BackendSpec,
         dry_run: bool,
     ) -> Result<BackendView, ChangeError> {
-        let mut owned = self.owned();
+        let mut owned = self.turn();
         if owned.is_fixed(&spec.name) {
             return Err(ChangeError::Configured(spec.name.clone()));
         }
@@ -302,7 +340,7 @@ impl App {
 
     /// Removes a backend that was added. What it has in flight runs on. Does disk I/O.
     pub fn remove_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
-        let mut owned = self.owned();
+        let mut owned = self.turn();
         let backend = self.known(name)?;
         let key = backend_name(&backend)?;
         if owned.is_fixed(&key) {
@@ -322,7 +360,7 @@ impl App {
 
     /// Lets a backend finish what it has and gives it nothing new, across restarts. Does disk I/O.
     pub fn drain_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
-        let mut owned = self.owned();
+        let mut owned = self.turn();
         let backend = self.known(name)?;
         let key = backend_name(&backend)?;
         if !dry_run {
@@ -339,7 +377,7 @@ impl App {
     /// Takes a draining backend back; its next probe, which is made at once, says how it is. Does
     /// disk I/O.
     pub fn resume_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
-        let mut owned = self.owned();
+        let mut owned = self.turn();
         let backend = self.known(name)?;
         let key = backend_name(&backend)?;
         if !dry_run {
@@ -410,8 +448,15 @@ impl App {
         self.fleet.get_backend(name).ok_or_else(|| ChangeError::NotFound(name.to_owned()))
     }
 
-    pub(crate) fn owned(&self) -> MutexGuard<'_, Owned> {
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns what is in force, without waiting for anybody.
+    pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<Owned>> {
+        self.in_force.load()
+    }
+
+    /// Waits for the turn to change what is in force. Others may be writing to disk meanwhile.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        Turn { app: self, owned, is_changed: false }
     }
 }
 

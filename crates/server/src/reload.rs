@@ -83,14 +83,14 @@ impl App {
     /// Backends that are described as before keep their connections and what is known of them;
     /// what the others have in flight runs on.
     pub fn reload(&self, config: Config, dry_run: bool) -> Result<Reloaded, StartError> {
-        let mut owned = self.owned();
+        let mut owned = self.turn();
         let saved = owned.saved.clone();
         self.put_in_force(&mut owned, config, saved, dry_run)
     }
 
     /// Takes what others wrote to the store since.
     pub(crate) fn take_saved(&self) -> Result<(), TakeError> {
-        let mut owned = self.owned();
+        let mut owned = self.turn();
         // Read under the lock: what this process itself is just writing must not come out older.
         let saved = self.catalog.saved()?;
         if saved != owned.saved {

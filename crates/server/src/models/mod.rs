@@ -126,21 +126,24 @@ impl App {
     }
 
     pub(crate) fn with_config<T>(&self, look: impl FnOnce(&Config) -> T) -> T {
-        look(&self.owned().config)
+        look(&self.in_force().config)
     }
 
     /// Returns the presets and aliases that lead to a model, by their names in requests.
     pub(crate) fn users_of(&self, key: &str) -> Vec<String> {
-        let owned = self.owned();
+        let owned = self.in_force();
         let id = key.split_once(':').map_or(key, |(_, id)| id);
-        let leads_there = |name: &str| name == key || name == id;
-        let aliases = owned.config.routing.aliases.iter();
-        let aliases =
-            aliases.filter(|(_, to)| leads_there(to)).map(|(name, _)| format!("alias {name}"));
+        let aliases = &owned.config.routing.aliases;
+        let leads_there = |name: &str| {
+            let name = names::follow(aliases, name);
+            name == key || name == id
+        };
+        let names = aliases.keys().filter(|name| leads_there(name));
+        let names = names.map(|name| format!("alias {name}"));
         let presets = owned.saved.presets.iter();
         let presets = presets
             .filter(|(_, (preset, _))| leads_there(&preset.model))
             .map(|(name, _)| format!("preset {name}"));
-        aliases.chain(presets).collect()
+        names.chain(presets).collect()
     }
 }

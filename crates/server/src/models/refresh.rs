@@ -108,7 +108,7 @@ impl App {
         names.sort();
         names.dedup();
         let (config, backends) = {
-            let owned = self.owned();
+            let owned = self.in_force();
             let specs = owned.specs(&owned.config, &owned.saved);
             (owned.config.clone(), specs.into_iter().map(|(spec, _)| spec).collect::<Vec<_>>())
         };
