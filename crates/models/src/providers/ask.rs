@@ -114,6 +114,8 @@ impl<'a> Ask<'a> {
         match &mut source {
             FetchError::Status { said, .. } => *said = self.without_key(said),
             FetchError::Redirect { reason, .. } => *reason = self.without_key(reason),
+            // What was left for this question says little; people know the whole.
+            FetchError::Deadline { deadline, .. } => *deadline = self.provider.timeout,
             _ => {}
         }
         ProviderError::Fetch { provider: self.provider.name.clone(), source }

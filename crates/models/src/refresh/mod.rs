@@ -317,7 +317,7 @@ fn judge(
             report.add(key, Outcome::Failed, Some(reason));
         } else if is_as_it_was || listing.models.contains_key(key.id()) {
             let outcome = match action {
-                Some(Action::Added) => Outcome::Added,
+                Some(_) if !known.is_active(key.as_str()) => Outcome::Added,
                 Some(_) => Outcome::Changed,
                 None => Outcome::Ok,
             };
