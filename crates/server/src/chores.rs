@@ -12,7 +12,7 @@ use tokio::{
 const LOOK_AT_LISTS: Duration = Duration::from_secs(1);
 
 /// How soon a backend that could not say what it knows of its models is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// How often what is no longer kept is purged.
 const PURGE_EVERY: Duration = Duration::from_hours(24);
@@ -106,13 +106,11 @@ async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) -> Vec<String> 
     match app.refresh_models(asked, "daemon").await {
         Ok(refreshed) => {
             for provider in &refreshed.report.providers {
-                match &provider.error {
-                    Some(error) => tracing::warn!(
-                        provider = provider.name,
-                        why,
-                        "models not refreshed: {error}"
-                    ),
-                    None => tracing::debug!(provider = provider.name, why, "models refreshed"),
+                let name = &provider.name;
+                if let Some(error) = &provider.error {
+                    tracing::warn!(provider = name, why, "models not refreshed: {error}");
+                } else {
+                    tracing::debug!(provider = name, why, "models refreshed");
                 }
             }
             for orphan in &refreshed.orphans {

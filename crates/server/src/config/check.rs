@@ -1,8 +1,9 @@
 //! What a well-formed configuration must still not say.
 
 use super::Config;
+use callsheet_models::providers::SpecError;
 use callsheet_store::StoreUrl;
-use callsheet_types::is_variable_name;
+use callsheet_types::{UrlError, is_variable_name};
 use std::collections::{HashMap, HashSet};
 
 /// A value that makes no sense.
@@ -136,10 +137,22 @@ impl Config {
                     "another name: a backend is the provider of its models",
                 ));
             }
-            if let Err(error) = provider.resolve(name, None) {
-                let expected = "a provider that can be asked";
-                return Err(Fault::new(format!("providers.{name}"), error.to_string(), expected));
-            }
+            let Err(error) = provider.resolve(name, None) else { continue };
+            let (key, expected) = match error {
+                SpecError::Url(_) => (key("url"), "one such as \"http://10.0.0.5:8000\""),
+                SpecError::NoUrl(_) => (key("url"), "an address, or the `type` of a service"),
+                _ => {
+                    (format!("providers.{name}"), "another name, such as `openrouter` or `my-box`")
+                }
+            };
+            let problem = match error {
+                SpecError::Url(UrlError { url, reason }) => format!("is {url:?}: {reason}"),
+                SpecError::NoUrl(kind) => {
+                    format!("is missing, and a provider of type `{kind}` may be anywhere")
+                }
+                error => format!("cannot be used ({error})"),
+            };
+            return Err(Fault::new(key, problem, expected));
         }
         Ok(())
     }
@@ -217,8 +230,14 @@ impl Config {
             ("limits.queue_timeout", limits.queue_timeout),
             ("limits.pool_timeout", limits.pool_timeout),
         ];
-        let every = self.models.refresh_every.map(|every| ("models.refresh_every", every));
-        let durations = durations.into_iter().chain(every).chain([("store.keep", self.store.keep)]);
+        let durations = durations.map(|(key, duration)| (key.to_owned(), duration));
+        let every =
+            self.models.refresh_every.map(|every| ("models.refresh_every".to_owned(), every));
+        let lists = self.providers.iter().filter_map(|(name, provider)| {
+            Some((format!("providers.{name}.timeout"), provider.timeout?))
+        });
+        let keep = [("store.keep".to_owned(), self.store.keep)];
+        let durations = durations.into_iter().chain(every).chain(lists).chain(keep);
         for (key, duration) in durations {
             let is_sound = !duration.0.is_zero() && duration.0.as_secs() <= 366 * 86_400;
             if !is_sound {

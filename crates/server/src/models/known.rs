@@ -154,10 +154,12 @@ impl Directory for KnownModels {
     }
 }
 
-/// Returns the service whose models a backend offers, by the host at which it answers.
+/// Returns the service whose models a backend offers, by the host and port at which it answers:
+/// one machine may have several servers, and what one of them serves is not the other's.
 pub(crate) fn service_of(backend: &BackendSpec, config: &Config) -> Option<String> {
-    let host = backend.url.host();
-    let is_there = |url: &str| BackendUrl::new(url).is_ok_and(|url| url.host() == host);
+    let place = |url: &BackendUrl| (url.host().to_owned(), url.port());
+    let here = place(&backend.url);
+    let is_there = |url: &str| BackendUrl::new(url).is_ok_and(|url| place(&url) == here);
     let configured = config
         .providers
         .iter()

@@ -20,15 +20,12 @@ pub(super) async fn run(context: &Context, asked: &RefreshModels) -> Result<(), 
         dry_run: asked.dry_run || asked.check,
     };
     let progress = Progress::start(context, "asking providers");
-    let refreshed = match &asked.file {
-        Some(file) => {
-            let config = context.config()?;
-            refresh_file(&config, file, &wanted, context.global.offline).await?
-        }
-        None => {
-            let api = Api::find(context, Needs::Store).await?;
-            api.send_within(PATIENT, Method::POST, "/api/v1/models/refresh", Some(&wanted)).await?
-        }
+    let refreshed = if let Some(file) = &asked.file {
+        let config = context.config()?;
+        refresh_file(&config, file, &wanted, context.global.offline).await?
+    } else {
+        let api = Api::find(context, Needs::Store).await?;
+        api.send_within(PATIENT, Method::POST, "/api/v1/models/refresh", Some(&wanted)).await?
     };
     drop(progress);
     if context.global.json {
@@ -43,11 +40,13 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
     let report = &refreshed.report;
     if report.total == 0 && report.providers.iter().all(|provider| provider.error.is_none()) {
         if !context.global.quiet {
-            print(match asked.file {
-                Some(_) => "no models in the registry file: nothing to refresh\n",
-                None => {
+            print(&match (&asked.file, asked.provider.as_slice()) {
+                (Some(_), []) => "no models in the registry file: nothing to refresh\n".to_owned(),
+                (_, []) => {
                     "nothing to refresh: no provider is configured, and no backend lists its models\n"
+                        .to_owned()
                 }
+                (_, names) => format!("no models of {}: nothing to refresh\n", names.join(", ")),
             })?;
         }
         return Ok(());
@@ -101,10 +100,11 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
         text.push_str("no models refreshed: nothing was written\n");
     }
     for provider in &report.providers {
-        // Where models failed with it, they say so.
-        let is_said = failed.iter().any(|model| model.key.provider() == provider.name);
-        if let Some(error) = provider.error.as_ref().filter(|_| !is_said) {
-            text.push_str(&format!("{}: {error}\n", provider.name));
+        // Where models failed with it, they say so; and it says who it is about.
+        let is_said =
+            |error: &String| failed.iter().any(|model| model.message.as_ref() == Some(error));
+        if let Some(error) = provider.error.as_ref().filter(|error| !is_said(error)) {
+            text.push_str(&format!("{error}\n"));
         }
     }
     if !failed.is_empty() {
