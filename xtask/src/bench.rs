@@ -18,3 +18,9 @@ pub(crate) fn gateway(args: &[&str]) -> Result<()> {
     run(&mut cargo(["build", "--release", "-p", "callsheet"]))?;
     run(cargo(["bench", "-p", "xtask", "--bench", "gateway", "--"]).args(args))
 }
+
+/// Catalogs of models: taken in, planned, listed, searched, refreshed and stored.
+pub(crate) fn models(args: &[&str]) -> Result<()> {
+    run(&mut cargo(["build", "--release", "-p", "callsheet"]))?;
+    run(cargo(["bench", "-p", "xtask", "--bench", "models", "--"]).args(args))
+}

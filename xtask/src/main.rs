@@ -19,6 +19,7 @@ Usage: cargo xtask <command>
                            parts: python, node, llama
   bench fleet [OPTION…]    the fleet's index, picks and queries beside a baseline
   bench gateway [OPTION…]  callsheet beside nginx and a direct connection; --help lists options
+  bench models [OPTION…]   catalogs: import, plan, list, search, refresh, apply; --help lists options
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ["e2e", rest @ ..] => e2e::run(rest),
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),
         ["bench", "gateway", rest @ ..] => bench::gateway(rest),
+        ["bench", "models", rest @ ..] => bench::models(rest),
         ["--help" | "-h" | "help"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
