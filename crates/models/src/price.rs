@@ -75,9 +75,13 @@ impl FromStr for Amount {
         if text == "dynamic" {
             return Ok(Self::Dynamic);
         }
-        let number = text.parse().or_else(|_| Decimal::from_scientific(text));
+        let number = Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text));
+        // What is too small for a decimal must not become free.
+        let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+        let says_nothing = !mantissa.contains(|digit: char| ('1'..='9').contains(&digit));
         match number {
-            Ok(number) if !number.is_sign_negative() || number.is_zero() => {
+            Ok(number) if number.is_zero() && says_nothing => Ok(Self::Usd(Decimal::ZERO)),
+            Ok(number) if !number.is_zero() && !number.is_sign_negative() => {
                 Ok(Self::Usd(number.normalize()))
             }
             _ => Err(AmountError(text.to_owned())),
@@ -263,7 +267,8 @@ mod tests {
             let amount: Amount = text.parse().unwrap();
             assert_eq!(amount.to_string(), written);
         }
-        for bad in ["", "-1", "free", "1,5", "NaN", "-0.5"] {
+        let tiny = format!("0.{}1", "0".repeat(40));
+        for bad in ["", "-1", "free", "1,5", "NaN", "-0.5", "1e-40", &tiny] {
             assert_eq!(bad.parse::<Amount>(), Err(AmountError(bad.to_owned())));
         }
     }
