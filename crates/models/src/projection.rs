@@ -77,11 +77,17 @@ fn plain_nano_usd(facts: &Facts, what: &Charge) -> Option<i64> {
     amount.checked_mul(Decimal::from(1_000_000_000))?.round().to_i64()
 }
 
+/// Returns what goes in and what comes out, and each without its side too: whoever asks for images
+/// may not care on which.
 fn modalities(facts: &Facts) -> Vec<String> {
     let side = |side: &'static str, words: &Option<BTreeSet<String>>| {
         words.clone().into_iter().flatten().map(move |word| format!("{side}:{word}"))
     };
-    side("in", &facts.input_modalities).chain(side("out", &facts.output_modalities)).collect()
+    let either =
+        [&facts.input_modalities, &facts.output_modalities].into_iter().flatten().flatten();
+    let either: BTreeSet<String> = either.cloned().collect();
+    let sides = side("in", &facts.input_modalities).chain(side("out", &facts.output_modalities));
+    sides.chain(either).collect()
 }
 
 /// Returns the words of some texts in lower case, each once.

@@ -116,6 +116,7 @@ impl Daemon {
         drop(self.listener);
         ready.abort();
         drop(chores);
+        self.app.is_stopping.send_replace(true);
         let cut = workers.finish(self.app.config().server.drain_timeout.0).await;
         drop(self.demo);
         drop(self.data_dir);

@@ -238,7 +238,7 @@ fn a_row_has_what_lists_need() {
     assert_eq!(row.name, "Qwen3 8B (Free)");
     assert_eq!(row.words, "p qwen3 8b free qwen");
     assert_eq!((row.prompt_nano_usd, row.completion_nano_usd), (Some(50_000_000), None));
-    assert_eq!(row.modalities, ["in:image", "in:text", "out:text"]);
+    assert_eq!(row.modalities, ["in:image", "in:text", "out:text", "image", "text"]);
     assert_eq!(row.capabilities, ["chat", "tools"]);
     assert_eq!(row.released.as_deref(), Some("2025-04"));
     assert_eq!(row.canonical.as_deref(), Some("alibaba/qwen3-8b"));

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use callsheet_store::{Cursor, FeedChange};
+use callsheet_store::{Cursor, FeedChange, StoreError};
 use callsheet_types::{Kind, SourceName, plan::Action};
 use http_body::Frame;
 use jiff::Timestamp;
@@ -141,8 +141,17 @@ pub(super) async fn feed(
     let (kind, limit) = (asked.kind, asked.limit.clamp(1, MOST));
     if !wants_events {
         let page = blocking(&app, move |app| {
-            let since = since.map_or(Ok(0), |since| cursor_of(app, &since))?;
-            let read = app.catalog.store().changes(since, kind.as_ref(), limit);
+            let store = app.catalog.store();
+            let read = match since {
+                Some(since) => store.changes(cursor_of(app, &since)?, kind.as_ref(), limit),
+                // The beginning is what is kept of it.
+                None => match store.changes(0, kind.as_ref(), limit) {
+                    Err(StoreError::Expired { oldest }) => {
+                        store.changes(oldest, kind.as_ref(), limit)
+                    }
+                    read => read,
+                },
+            };
             let read = read.map_err(ApiError::Store)?;
             let changes = read.changes.into_iter().map(Out::from).collect();
             Ok(OutPage { changes, next: read.next, has_more: read.has_more })
@@ -226,8 +235,10 @@ impl http_body::Body for Events {
 
 /// Waits for changes after a cursor, or until something must be said.
 async fn more(app: Arc<App>, kind: Option<Kind>, since: Cursor) -> Read {
-    let mut feed = app.feed();
+    let (mut feed, mut stopping) = (app.feed(), app.is_stopping.subscribe());
     tokio::select! {
+        // Nobody who follows may hold up a daemon that ends.
+        _ = stopping.wait_for(|is_stopping| *is_stopping) => return Err(()),
         grown = feed.wait_for(|newest| *newest > since) => drop(grown.map_err(|_| ())?),
         () = tokio::time::sleep(HEARTBEAT) => {
             return Ok((Bytes::from_static(b": still here\n\n"), since));

@@ -231,6 +231,11 @@ fn publish(error: &PublishError) -> (StatusCode, &'static str, &'static str) {
 
 fn store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
     match error {
+        StoreError::BadPage { .. } => (
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "`cursor` is the `next` of the page before, with the same order",
+        ),
         StoreError::Expired { .. } => (
             StatusCode::GONE,
             "cursor_expired",

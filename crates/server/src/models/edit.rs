@@ -107,20 +107,16 @@ impl App {
             Ok(Edit { entries: vec![entry], removed: Vec::new() })
         })?;
         let changed = !applied.plan.changes.is_empty();
-        let card = if intent.dry_run {
-            self.card_with(
-                &id,
-                &source,
-                applied.plan.changes.first().and_then(|change| change.body.clone()),
-                intent.at,
-            )?
-        } else {
-            self.card(&id)?
+        let card = match applied.plan.changes.first() {
+            Some(step) if intent.dry_run => {
+                self.card_with(&id, &source, step.body.clone(), intent.at)?
+            }
+            _ => self.card(&id)?,
         };
         Ok(Corrected { used_by: self.users_of(key), card, changed })
     }
 
-    /// Merges a model's card as it would be with another body of one source.
+    /// Merges a model's card as it would be with another body of one source, or without it.
     fn card_with(
         &self,
         id: &EntryId,
@@ -129,8 +125,8 @@ impl App {
         at: Timestamp,
     ) -> Result<Card, ModelError> {
         let mut heads = self.heads(id)?;
+        heads.retain(|stored| stored.source != *source);
         if let Some(body) = body {
-            heads.retain(|stored| stored.source != *source);
             heads.push(callsheet_store::Stored {
                 id: id.clone(),
                 source: source.clone(),

@@ -51,6 +51,9 @@ impl App {
     ) -> Result<PresetChange, ModelError> {
         let name = PresetName::parse(&format!("{tier}/{slot}"))?.as_str().to_owned();
         presets::check_parameters(&preset.parameters)?;
+        if preset.model.trim().is_empty() {
+            return Err(ModelError::Question(format!("the preset {name} names no model")));
+        }
         let entry = Entry::tracking(
             Kind::preset(),
             &name,
@@ -78,7 +81,8 @@ impl App {
         let Some((preset, source)) = saved.presets.get(&name).cloned() else {
             return Err(ModelError::NoPreset(name));
         };
-        let was = self.view(name, preset, source.clone())?;
+        let mut was = self.view(name.clone(), preset, source.clone())?;
+        was.warnings = self.hidden_preset(&id, &source)?.into_iter().collect();
         let applied =
             self.catalog.edit(
                 intent,
@@ -92,6 +96,21 @@ impl App {
             )?;
         self.take_presets(intent)?;
         Ok(PresetChange { preset: was, changed: !applied.plan.changes.is_empty() })
+    }
+
+    /// Says which preset comes into force where that of one source goes.
+    fn hidden_preset(
+        &self,
+        id: &EntryId,
+        source: &SourceName,
+    ) -> Result<Option<String>, ModelError> {
+        let mut others = self.heads(id)?;
+        others.retain(|other| other.status == Status::Active && other.source != *source);
+        others.sort_by(|a, b| (a.source.layer(), &a.source).cmp(&(b.source.layer(), &b.source)));
+        Ok(others.pop().and_then(|other| {
+            let preset: Preset = other.body.read().ok()?;
+            Some(format!("that of {} is in force then: {}", other.source, preset.model))
+        }))
     }
 
     /// What was just said is in force for the next request, not only once the feed was read.

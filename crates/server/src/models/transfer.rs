@@ -101,10 +101,10 @@ impl App {
         let name = asked.source.clone().unwrap_or_else(|| format.to_string());
         let source = SourceName::new(layer, &name)
             .map_err(|error| ModelError::Question(error.to_string()))?;
-        let file = asked.file.as_deref().unwrap_or("the catalog");
-        let tree = Tree::from_bytes(file, bytes)
+        let tree = Tree::from_bytes(file_name(asked.file.as_deref()), bytes)
             .map_err(|error| ModelError::Question(crate::api::with_causes(&error)))?;
-        let catalog = formats::read(format, &tree.files)?;
+        let mut catalog = formats::read(format, &tree.files)?;
+        catalog.problems.extend(tree.problems);
         let models = catalog.models.len();
         let canonical = catalog.canonical.len();
         let presets = catalog.presets.len();
@@ -190,6 +190,16 @@ impl App {
             models: count,
             omissions: formats::group(&written.omissions),
         })
+    }
+}
+
+/// Returns what messages call a catalog: the last part of its path or address.
+fn file_name(place: Option<&str>) -> &str {
+    let place = place.unwrap_or_default();
+    let path = place.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    match path.rsplit('/').next() {
+        None | Some("" | "-") => "the catalog",
+        Some(name) => name,
     }
 }
 
