@@ -9,7 +9,7 @@ use crate::{
 };
 use callsheet_server::{ChangeView, FeedPage};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub(super) async fn run(context: &Context, asked: &Changes) -> Result<(), Failure> {
     if asked.watch {
@@ -90,9 +90,24 @@ fn fields(before: Option<&Value>, after: Option<&Value>) -> String {
     let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) else {
         return String::new();
     };
+    let mut fields = Vec::new();
+    for name in differing(before, after) {
+        match (before.get(name), after.get(name)) {
+            // Pins, parameters and the like are fields by themselves.
+            (Some(Value::Object(before)), Some(Value::Object(after))) => {
+                let inner = differing(before, after).into_iter();
+                fields.extend(inner.map(|inner| format!("{name}.{inner}")));
+            }
+            _ => fields.push(name.to_owned()),
+        }
+    }
+    fields.join(", ")
+}
+
+fn differing<'a>(before: &'a Map<String, Value>, after: &'a Map<String, Value>) -> Vec<&'a str> {
     let mut names: Vec<&str> = before.keys().chain(after.keys()).map(String::as_str).collect();
     names.sort_unstable();
     names.dedup();
     names.retain(|name| before.get(*name) != after.get(*name));
-    names.join(", ")
+    names
 }

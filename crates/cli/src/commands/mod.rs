@@ -63,6 +63,10 @@ fn write_file(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
     use anyhow::Context as _;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let dir = dir.unwrap_or(std::path::Path::new("."));
+    if !dir.is_dir() {
+        let (path, dir) = (path.display(), dir.display());
+        return Err(Failure::new(anyhow::anyhow!("{path} cannot be written: {dir} is no folder")));
+    }
     let written = tempfile::NamedTempFile::new_in(dir).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;

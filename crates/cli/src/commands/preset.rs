@@ -8,6 +8,7 @@ use crate::{
     failure::Failure,
     table::Table,
 };
+use anyhow::anyhow;
 use callsheet_server::models::{PresetChange, PresetView};
 use callsheet_types::Preset;
 use http::Method;
@@ -18,7 +19,7 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
     match command {
         Command::List => list(context, &api).await,
         Command::Set(set) => {
-            let preset = Preset { model: set.model.clone(), parameters: parameters(&set) };
+            let preset = Preset { model: set.model.clone(), parameters: parameters(&set)? };
             let path = path(&set.tier, &set.slot, set.dry_run);
             let change: PresetChange = api.send(Method::PUT, &path, Some(&preset)).await?;
             said(context, &change, set.dry_run, "set")
@@ -35,21 +36,29 @@ fn path(tier: &str, slot: &str, dry_run: bool) -> String {
     format!("/api/v1/presets/{}/{}?dry_run={dry_run}", encoded(tier), encoded(slot))
 }
 
-fn parameters(set: &SetPreset) -> Map<String, Value> {
-    let number = |value: Option<f64>| value.and_then(Number::from_f64).map(Value::Number);
-    let count = |value: Option<i64>| value.map(Value::from);
-    [
-        ("temperature", number(set.temperature)),
-        ("top_p", number(set.top_p)),
-        ("top_k", count(set.top_k)),
-        ("max_tokens", count(set.max_tokens)),
-        ("frequency_penalty", number(set.frequency_penalty)),
-        ("presence_penalty", number(set.presence_penalty)),
-        ("seed", count(set.seed)),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-    .collect()
+fn parameters(set: &SetPreset) -> Result<Map<String, Value>, Failure> {
+    let mut parameters = Map::new();
+    for (name, value) in [
+        ("temperature", set.temperature),
+        ("top_p", set.top_p),
+        ("frequency_penalty", set.frequency_penalty),
+        ("presence_penalty", set.presence_penalty),
+    ] {
+        if let Some(value) = value {
+            // `NaN` and `inf` can be written, and mean nothing to a model.
+            let number = Number::from_f64(value).ok_or_else(|| {
+                Failure::new(anyhow!("{name} cannot be {value}: expected a number")).exit_code(2)
+            })?;
+            parameters.insert(name.to_owned(), Value::Number(number));
+        }
+    }
+    for (name, value) in [("top_k", set.top_k), ("max_tokens", set.max_tokens), ("seed", set.seed)]
+    {
+        if let Some(value) = value {
+            parameters.insert(name.to_owned(), Value::from(value));
+        }
+    }
+    Ok(parameters)
 }
 
 async fn list(context: &Context, api: &Api) -> Result<(), Failure> {
@@ -96,10 +105,8 @@ fn said(
         (false, true) => format!("{name} {done}: {what}\n"),
         (false, false) => format!("{name} {done}: {what}; it was so already\n"),
     };
-    if done == "set" {
-        for warning in &view.warnings {
-            text.push_str(&format!("warning: {warning}\n"));
-        }
+    for warning in &view.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
     }
     print(&text)
 }

@@ -27,6 +27,12 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Failure> {
             "--offline opens no connection, and the store is a PostgreSQL server",
         ));
     }
+    if config.store.url.is_none() && matches!(command, Command::Migrate | Command::Import { .. }) {
+        // A place that somebody named should be there; the data directory is ours.
+        let dir = &context.data_dir;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
+    }
     match command {
         Command::Migrate => migrate(context, &url),
         Command::Check { repair } => check(context, &url, repair),
@@ -41,10 +47,10 @@ pub(super) fn run(context: &Context, command: Command) -> Result<(), Failure> {
                 context,
                 &json!({ "revisions": purged.revisions, "changes": purged.changes, "dry_run": dry_run }),
                 &format!(
-                    "{}{} changes and {} revisions older than {older_than}\n",
+                    "{}{} and {} older than {older_than}\n",
                     if dry_run { "would forget " } else { "forgot " },
-                    purged.changes,
-                    purged.revisions
+                    things(purged.changes, "change", "changes"),
+                    things(purged.revisions, "revision", "revisions"),
                 ),
             )
         }
@@ -91,7 +97,7 @@ fn check(context: &Context, url: &StoreUrl, repair: bool) -> Result<(), Failure>
     drop(progress);
     let mut text = String::new();
     if let Some(rows) = rebuilt {
-        text.push_str(&format!("{rows} cards made anew\n"));
+        text.push_str(&format!("{} made anew\n", things(rows as u64, "card", "cards")));
     }
     for problem in &problems {
         text.push_str(&format!("{}: {}\n", problem.place, problem.message));
@@ -104,8 +110,10 @@ fn check(context: &Context, url: &StoreUrl, repair: bool) -> Result<(), Failure>
     said(context, &json, &text)?;
     match problems.len() {
         0 => Ok(()),
-        count => Err(Failure::new(anyhow!("{count} things in {url} do not fit together"))
-            .hint("`store check --repair` makes cards anew; anything else wants a backup")),
+        count => {
+            Err(Failure::new(anyhow!("{url} has {}", things(count as u64, "problem", "problems")))
+                .hint("`store check --repair` makes cards anew; anything else wants a backup"))
+        }
     }
 }
 
@@ -153,5 +161,14 @@ fn import(context: &Context, url: &StoreUrl, file: &Path) -> Result<(), Failure>
 
 fn counted(counts: &Counts) -> String {
     let Counts { entries, revisions, changes, .. } = counts;
-    format!("{entries} entries, {revisions} revisions, {changes} changes")
+    format!(
+        "{}, {}, {}",
+        things(*entries, "entry", "entries"),
+        things(*revisions, "revision", "revisions"),
+        things(*changes, "change", "changes")
+    )
+}
+
+fn things(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }

@@ -210,6 +210,12 @@ pub(super) async fn diff(context: &Context, api: &Api, a: &str, b: &str) -> Resu
     if context.global.json {
         return print_json(&choice);
     }
+    if choice.fields.is_empty() {
+        if !context.global.quiet {
+            super::eprint("nothing that is known of them differs\n");
+        }
+        return Ok(());
+    }
     let mut table = Table::new(&["FIELD", &choice.a, &choice.b]);
     for field in &choice.fields {
         table.row([field.field.clone(), side(field.a.as_ref()), side(field.b.as_ref())]);

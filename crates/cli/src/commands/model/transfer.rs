@@ -93,12 +93,12 @@ fn told(context: &Context, imported: &Imported) -> Result<(), Failure> {
     }
     let Imported { models, canonical, presets, added, updated, unchanged, withdrawn, .. } =
         imported;
-    let mut text = format!("{}: {models} models", imported.source);
+    let mut text = format!("{}: {}", imported.source, counted(*models, "model"));
     if *canonical > 0 {
         text.push_str(&format!(", {canonical} of no one provider"));
     }
     if *presets > 0 {
-        text.push_str(&format!(", {presets} presets"));
+        text.push_str(&format!(", {}", counted(*presets, "preset")));
     }
     let verb = if imported.dry_run { "would be " } else { "" };
     text.push_str(&format!(
@@ -112,16 +112,21 @@ fn told(context: &Context, imported: &Imported) -> Result<(), Failure> {
         ));
     }
     print(&text)?;
-    problems("problem", &imported.problems);
+    let count: usize = imported.problems.iter().map(|group| group.count).sum();
+    grouped(&counted(count, "problem"), &imported.problems);
     Ok(())
 }
 
-fn problems(what: &str, all: &[Grouped]) {
-    let count: usize = all.iter().map(|group| group.count).sum();
-    if count == 0 {
+/// Writes a number of things.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn grouped(heading: &str, all: &[Grouped]) {
+    if all.is_empty() {
         return;
     }
-    let mut text = format!("{count} {what}{}:\n", if count == 1 { "" } else { "s" });
+    let mut text = format!("{heading}:\n");
     for group in all.iter().take(SHOWN_PROBLEMS) {
         let Grouped { message, count, first_place } = group;
         text.push_str(&format!("  {count} × {message}, first in {first_place}\n"));
@@ -136,8 +141,10 @@ fn problems(what: &str, all: &[Grouped]) {
 }
 
 pub(super) async fn export(context: &Context, asked: &ExportModels) -> Result<(), Failure> {
+    let format: Format =
+        asked.format.parse().map_err(|error: UnknownFormat| Failure::new(error).exit_code(2))?;
     let api = Api::find(context, Needs::Store).await?;
-    let mut path = format!("/api/v1/models/export?format={}", encoded(&asked.format));
+    let mut path = format!("/api/v1/models/export?format={format}");
     if let Some(provider) = &asked.provider {
         path.push_str(&format!("&provider={}", encoded(provider)));
     }
@@ -148,12 +155,15 @@ pub(super) async fn export(context: &Context, asked: &ExportModels) -> Result<()
         Some(file) => {
             super::super::write_file(file, exported.content.as_bytes())?;
             if !context.global.quiet {
-                print(&format!("{} models written to {}\n", exported.models, file.display()))?;
+                let models = counted(exported.models, "model");
+                print(&format!("{models} written to {}\n", file.display()))?;
             }
         }
     }
     if !context.global.quiet {
-        problems(&format!("thing that {} cannot say", exported.format), &exported.omissions);
+        let count: usize = exported.omissions.iter().map(|group| group.count).sum();
+        let heading = format!("{} that {format} cannot say", counted(count, "thing"));
+        grouped(&heading, &exported.omissions);
     }
     Ok(())
 }
