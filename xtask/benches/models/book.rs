@@ -21,8 +21,7 @@ impl Sample {
         let started = Instant::now();
         let done = run();
         let took = started.elapsed();
-        let after = processor::of_thread();
-        let processor = after.zip(before).map(|(after, before)| after.saturating_sub(before));
+        let processor = Some(processor::of_thread().saturating_sub(before));
         (Self { took, processor }, done)
     }
 }

@@ -75,14 +75,14 @@ impl MadeUp {
             }
             share -= candidate.2;
         }
-        // Within a family the share and the hundreds count the versions and sizes.
+        // Within a family the share and the hundreds count the sizes and versions.
         let number = share + family.2 * (model / 100);
         Self {
             provider: format!("provider-{}", index % PROVIDERS),
             vendor: family.0,
             family: family.1,
-            version: VERSIONS[number % VERSIONS.len()],
-            size: SIZES[number / VERSIONS.len() % SIZES.len()],
+            version: VERSIONS[number / SIZES.len() % VERSIONS.len()],
+            size: SIZES[number % SIZES.len()],
             context: 8192 << (model % 8),
             price_cents: i64::try_from(index % 500).unwrap_or_default(),
         }

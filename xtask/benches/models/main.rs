@@ -80,8 +80,8 @@ fn run(options: &Options) -> Result<()> {
         }
     }
     println!(
-        "{} rounds in which all cases take turns, {} processors, load average {before} before and \
-         {} after; medians, in parentheses the least and the most.\n",
+        "Rounds in which all cases take turns: {}; processors: {}; load average: {before} before and \
+         {} after. Medians, in parentheses the least and the most.\n",
         options.rounds,
         std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         load_average(),

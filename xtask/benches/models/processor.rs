@@ -1,14 +1,15 @@
 //! Time on a processor, as the kernel counts it.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
 /// The kernel counts in these on every Linux that Rust supports.
 const TICKS_PER_SECOND: u32 = 100;
 
-/// Returns for how long this thread has been on a processor; `None` where the system does not say.
-pub(crate) fn of_thread() -> Option<Duration> {
-    let said = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    said.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+/// Returns for how long this thread has been on a processor.
+pub(crate) fn of_thread() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Returns for how long all processes that this one started, and that have ended, were on a
