@@ -152,7 +152,7 @@ async fn a_model_that_vanished_is_missing_once_and_kept() {
     assert_eq!((counts(&report), report.has_failures()), ((2, 2, 0), false));
     fake.set_models(models(3));
     let report = scene.whole(&providers).await;
-    assert_eq!(report.models[2].outcome, Outcome::Changed);
+    assert_eq!(report.models[2].outcome, Outcome::Added);
     assert_eq!(scene.status("or:acme/m2"), Some(Status::Active));
 }
 

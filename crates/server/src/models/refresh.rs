@@ -101,6 +101,11 @@ impl App {
             };
             let key =
                 ModelKey::parse(&key).map_err(|error| ModelError::Question(error.to_string()))?;
+            let is_theirs = |name: &String| name == key.provider();
+            if !asked.providers.is_empty() && !asked.providers.iter().any(is_theirs) {
+                let names = asked.providers.join(", ");
+                return Err(ModelError::Question(format!("{key} is no model of {names}")));
+            }
             ids.push(key);
         }
         let mut names = asked.providers.clone();
