@@ -1,10 +1,11 @@
 //! Each key of `[store]`.
 
 use crate::{
-    observe::seen,
+    observe::{seen, until},
     refresh_scene::{Home, models},
+    server,
 };
-use callsheet_testkit::{FakeProvider, Speaks, postgres::Postgres};
+use callsheet_testkit::{FakeBackend, FakeProvider, Speaks, postgres::Postgres};
 use insta::assert_snapshot;
 use std::fs;
 
@@ -77,6 +78,34 @@ async fn password_env_and_password_file_hold_the_password() {
         assert!(!output.stderr.contains("hush"), "{output:?}");
     }
     assert!(!home.path("data/callsheet/catalog.db").exists());
+    // A daemon lives on it as it does on a file.
+    let fake = FakeBackend::start().await;
+    let config = format!(
+        "{}{}[health]\ninterval = \"100ms\"\n",
+        store("password_env = \"PG_PASSWORD\""),
+        fake.config("a")
+    );
+    let server = server(&config)
+        .env("SSL_CERT_FILE", trusted.to_str().unwrap())
+        .env("PG_PASSWORD", "hush-hush")
+        .start()
+        .await;
+    assert_eq!(server.cli(["model", "refresh", "--provider", "a"]).await.code, 0);
+    fake.set_models(["test-model", "another"]);
+    let models = ["a:another", "a:test-model"];
+    until("both models", async || {
+        let listed = server.get("/api/v1/models").await.json();
+        let listed = listed["models"].as_array().unwrap_or_else(|| panic!("{listed}"));
+        listed.iter().map(|model| model["key"].as_str()).eq(models.map(Some)).then_some(())
+    })
+    .await;
+    assert_eq!(server.cli(["model", "set", "a:another", "context_window=5k"]).await.code, 0);
+    until("the card in force", async || {
+        let model = server.get("/v1/models/another").await.json();
+        (model["context_length"] == 5000).then_some(())
+    })
+    .await;
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
 }
 
 #[tokio::test]
@@ -93,11 +122,11 @@ async fn keep_is_for_how_long_old_changes_are_kept() {
     home.configure(&format!("{}[store]\nkeep = \"1ms\"\n", fake.config("p")));
     assert_snapshot!(seen(&home.run(["store", "purge", "--dry-run"]).await), @"
         exit code 0
-        would forget 2 changes and 1 revisions older than 1ms
+        would forget 2 changes and 1 revision older than 1ms
         ");
     assert_snapshot!(seen(&home.run(["store", "purge"]).await), @"
         exit code 0
-        forgot 2 changes and 1 revisions older than 1ms
+        forgot 2 changes and 1 revision older than 1ms
         ");
     assert_snapshot!(seen(&home.run(["store", "purge"]).await), @"
         exit code 0

@@ -469,6 +469,12 @@ async fn only_the_models_that_are_named_are_refreshed() {
     // By any name that it goes by.
     let output = home.good(["model", "refresh", "acme/m00"]).await;
     assert!(output.stdout.contains("  p:acme/m00 ok, changed\n"), "{output:?}");
+    let args = ["model", "refresh", "p:acme/m00", "--provider", "q"];
+    assert_snapshot!(seen(&home.run(args).await), @"
+        exit code 1
+        --
+        error: p:acme/m00 is no model of q
+        ");
     assert_snapshot!(seen(&home.run(["model", "refresh", "acme/m0"]).await), @r#"
         exit code 1
         --
