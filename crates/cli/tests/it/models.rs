@@ -41,7 +41,7 @@ pub(crate) fn registry() -> Value {
     })
 }
 
-/// A catalog as OpenRouter has it: four models, and one that cannot be read.
+/// A catalog as `OpenRouter` has it: four models, and one that cannot be read.
 pub(crate) fn openrouter() -> Value {
     let model = |id: &str, context: u64, prices: [&str; 2], parameters: &[&str]| {
         json!({
@@ -67,7 +67,7 @@ pub(crate) fn openrouter() -> Value {
     ]})
 }
 
-/// A catalog as LiteLLM has it: the same rocket elsewhere, and a model for embeddings.
+/// A catalog as `LiteLLM` has it: the same rocket elsewhere, and a model for embeddings.
 pub(crate) fn litellm() -> Value {
     json!({
         "sample_spec": {"litellm_provider": "one of", "mode": "one of"},
@@ -262,7 +262,7 @@ fn masked_moments(text: &str) -> String {
     out
 }
 
-/// A bench with three catalogs of three days: the registry, OpenRouter's and models.dev's.
+/// A bench with three catalogs of three days: the registry, `OpenRouter`'s and models.dev's.
 pub(crate) async fn stocked(config: &str) -> Bench {
     let bench = Bench::with(config);
     let registry = bench.file("registry.json", &registry());

@@ -16,6 +16,7 @@ struct Replicas {
 }
 
 /// Starts both, or says why there is no database to start them on.
+#[allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 async fn replicas(tables: &str) -> Option<Replicas> {
     let made = postgres::server().map_err(str::to_owned).and_then(postgres::Postgres::database);
     let address = match made {

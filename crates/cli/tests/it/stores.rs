@@ -42,15 +42,17 @@ async fn a_store_is_made_and_found_whole() {
         ");
     assert_snapshot!(without_digest(&bench.seen(&["store", "check"]).await), @"
         exit code 0
-        sqlite://DIR/data/catalog.db has schema 1, the newest that this version knows
+        ok: sqlite://DIR/data/catalog.db, DIGEST
         ");
     assert_eq!(bench.ok(&["store", "check", "--quiet"]).await, "");
     let checked = bench.json(&["store", "check"]).await;
     assert_eq!((&checked["ok"], &checked["problems"]), (&json!(true), &json!([])), "{checked}");
     let elsewhere = bench.run(&["store", "check", "--server", "http://127.0.0.1:1"]).await;
     assert_snapshot!(seen(&elsewhere), @"
-        exit code 0
-        ok: sqlite://DIR/data/catalog.db, DIGEST
+        exit code 2
+        --
+        error: store commands work on the database itself, not through a daemon
+        hint: run it where the database is, without --server; [store] in the config file says where that is
         ");
 }
 
@@ -63,10 +65,11 @@ async fn a_card_that_somebody_changed_is_found_and_made_anew() {
         .unwrap();
     assert_eq!(tampered, 1);
     assert_snapshot!(bench.seen(&["store", "check"]).await, @"
-        exit code 2
+        exit code 1
+        model north:rocket-1: its row is not what its entries make; rebuild the rows
         --
-        error: store commands work on the database itself, not through a daemon
-        hint: run it where the database is, without --server; [store] in the config file says where that is
+        error: sqlite://DIR/data/catalog.db has 1 problem
+        hint: `store check --repair` makes cards anew; anything else wants a backup
         ");
     assert_snapshot!(without_digest(&bench.seen(&["store", "check", "--repair"]).await), @"
         exit code 0

@@ -129,11 +129,12 @@ impl App {
             for row in
                 linked.filter(|row| row.canonical.as_deref() == Some(one)).take(MOST_CANDIDATES)
             {
-                let card = serde_json::from_str::<Card>(&row.body).map_err(unreadable)?;
+                let card =
+                    serde_json::from_str::<Card>(&row.body).map_err(|error| unreadable(&error))?;
                 if row.kind == Kind::model().as_str() {
-                    family.push(card)
+                    family.push(card);
                 } else {
-                    canonical = Some(card)
+                    canonical = Some(card);
                 }
             }
         }
@@ -195,7 +196,7 @@ impl App {
     }
 }
 
-fn unreadable(error: serde_json::Error) -> ModelError {
+fn unreadable(error: &serde_json::Error) -> ModelError {
     ModelError::Question(format!(
         "a card in the store cannot be read ({error}); `callsheet store check --repair` makes it anew"
     ))
