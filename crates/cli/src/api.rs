@@ -176,7 +176,7 @@ impl Events {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data: "));
                 let data = data.map(str::to_owned);
-                self.text = rest.to_owned();
+                self.text = String::from(rest);
                 match data {
                     Some(data) => return Ok(Some(data)),
                     // A comment, which only shows that both sides are there.

@@ -315,14 +315,17 @@ impl App {
         }
         let id = EntryId::new(Kind::backend(), spec.name.as_str());
         let entry = backend_entry(spec)?;
-        self.catalog.edit(&Intent::now("api"), &SourceName::api(), &[id.clone()], |current| {
-            match current.heads.get(&id) {
+        self.catalog.edit(
+            &Intent::now("api"),
+            &SourceName::api(),
+            std::slice::from_ref(&id),
+            |current| match current.heads.get(&id) {
                 Some(head) if head.status == Status::Active => {
                     Err(ChangeError::Exists(spec.name.clone()))
                 }
                 _ => Ok(Edit { entries: vec![entry.clone()], removed: Vec::new() }),
-            }
-        })?;
+            },
+        )?;
         owned.saved.backends.insert(spec.name.clone(), spec.clone());
         let exists = |_: RegistryError| ChangeError::Exists(spec.name.clone());
         let added = self.fleet.add_backend(new).map_err(exists)?;

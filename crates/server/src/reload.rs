@@ -153,7 +153,7 @@ impl App {
             match (backend.status() == BackendStatus::Draining, is_draining(&backend.id)) {
                 // An error means that somebody removed it.
                 (false, true) => {
-                    drop(self.fleet.update_status(&backend.id, BackendStatus::Draining, None))
+                    drop(self.fleet.update_status(&backend.id, BackendStatus::Draining, None));
                 }
                 (true, false) => {
                     let _ = self.fleet.update_status(&backend.id, BackendStatus::Unknown, None);

@@ -39,6 +39,14 @@ impl Eq for PostgresUrl {}
 pub struct StoreUrlError(pub String);
 
 impl StoreUrl {
+    /// Returns whether the address itself has a password in it.
+    pub fn holds_password(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(url) => url.given.1.is_none() && url.config.get_password().is_some(),
+        }
+    }
+
     /// Sets the password of a server, in place of one in the address. SQLite has none.
     #[must_use]
     pub fn with_password(mut self, password: &Secret) -> Self {
@@ -161,6 +169,18 @@ impl fmt::Debug for PostgresUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_says_whether_it_holds_a_password() {
+        for (text, holds) in [
+            ("postgres://me:hush@h/x", true),
+            ("postgres://h/x?user=me&password=hush", true),
+            ("postgres://me@h/x", false),
+            ("sqlite:///a", false),
+        ] {
+            assert_eq!(text.parse::<StoreUrl>().unwrap().holds_password(), holds, "{text}");
+        }
+    }
 
     #[test]
     fn an_address_is_shown_without_its_password() {

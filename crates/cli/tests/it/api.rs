@@ -266,7 +266,8 @@ async fn what_cannot_be_saved_is_not_done() {
     let fake = FakeBackend::start().await;
     let server = server("").start().await;
     let database = rusqlite::Connection::open(server.data_dir().join("catalog.db")).unwrap();
-    let full = "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END";
+    let full =
+        "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END";
     database.execute_batch(full).unwrap();
     let reply = add(&server, "a", &fake.url()).await;
     assert_eq!(refusal(&reply), "500 store_failed", "{}", reply.text());

@@ -101,8 +101,16 @@ const TESTED: &[(&str, &str, &str)] = &[
     ("models.refresh_backends", "config_models", "refresh_backends_asks_when_a_list_changes"),
     ("providers.type", "config_models", "type_and_url_say_who_is_asked_and_where"),
     ("providers.url", "config_models", "type_and_url_say_who_is_asked_and_where"),
-    ("providers.api_key_env", "config_models", "api_key_env_and_api_key_file_are_shown_to_the_provider_alone"),
-    ("providers.api_key_file", "config_models", "api_key_env_and_api_key_file_are_shown_to_the_provider_alone"),
+    (
+        "providers.api_key_env",
+        "config_models",
+        "api_key_env_and_api_key_file_are_shown_to_the_provider_alone",
+    ),
+    (
+        "providers.api_key_file",
+        "config_models",
+        "api_key_env_and_api_key_file_are_shown_to_the_provider_alone",
+    ),
     ("providers.models", "config_models", "models_are_those_that_are_asked_for"),
     ("providers.timeout", "config_models", "timeout_is_how_long_a_list_may_take"),
     ("backends.name", "config_backends", "name_is_how_everybody_speaks_of_it"),

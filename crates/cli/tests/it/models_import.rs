@@ -3,6 +3,7 @@
 use crate::{
     models::{Bench, MODELS_DEV, feed, litellm, openrouter, registry, stocked},
     observe::seen,
+    scene::until,
     server,
 };
 use callsheet_testkit::{Behaviour, FakeBackend};
@@ -351,9 +352,14 @@ async fn a_daemon_takes_a_catalog_in_and_knows_it_at_once() {
     let file = bench.file("registry.json", &registry());
     let imported = server.cli(import(&file, "registry")).await;
     assert_eq!(imported.code, 0, "{imported:?}");
-    let models = server.get("/v1/models").await.json();
-    let text = models.to_string();
-    assert!(text.contains("callsheet:budget/chat") && text.contains("32768"), "{text}");
+    let text = server.get("/v1/models").await.text();
+    assert!(text.contains("callsheet:budget/chat"), "{text}");
+    // Cards are looked up beside the data plane, which waits for no database.
+    until("the card's window", async || {
+        let text = server.get("/v1/models").await.text();
+        if text.contains("32768") { Ok(()) } else { Err(text) }
+    })
+    .await;
     let bad = server.request("POST", "/api/v1/models/import?format=registry", &[], b"{").await;
     assert_eq!((bad.status, &bad.json()["error"]["code"]), (400, &json!("catalog_unreadable")));
     let unknown = server.request("POST", "/api/v1/models/import?format=xml", &[], b"{}").await;

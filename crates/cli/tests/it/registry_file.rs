@@ -115,7 +115,12 @@ async fn a_file_is_brought_to_what_providers_say_and_else_stays() {
                   "availability": "opaque"
                 },
                 "temperature": {
-                  "availability": "opaque"
+                  "availability": "mutable",
+                  "range": {
+                    "min": 0.0,
+                    "max": 2.0,
+                    "default": 0.7
+                  }
                 }
               },
               "pricing": {

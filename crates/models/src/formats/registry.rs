@@ -288,7 +288,13 @@ pub(crate) fn merge(entry: &mut Map<String, Value>, facts: &Facts) -> Vec<String
     {
         for (name, parameter) in &facts.parameters {
             let value = parameter_value(parameter);
-            if !parameters.get(name).is_some_and(|had| is_same(had, &value)) {
+            let had = parameters.get(name);
+            // That it is there says less than what it may be set to, and erases nothing of it.
+            let says_less = *parameter == Parameter::Opaque
+                && had.is_some_and(|had| {
+                    matches!(had["availability"].as_str(), Some("mutable" | "read_only"))
+                });
+            if !says_less && !had.is_some_and(|had| is_same(had, &value)) {
                 parameters.insert(name.clone(), value);
             }
         }

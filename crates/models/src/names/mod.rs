@@ -11,8 +11,8 @@ use callsheet_types::{EntryId, Kind, ModelKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Finds the models that a name means: what its alias stands for; the one with this
-/// `provider:id`; all that are linked to this canonical id; all that some provider knows by this
-/// id. The first of these that finds any decides.
+/// `provider:id`; otherwise all that are linked to this canonical id and all that some provider
+/// knows by this id.
 pub fn find(
     store: &Store,
     aliases: &BTreeMap<String, String>,
@@ -34,7 +34,7 @@ pub fn find(
     named.retain(|row| row.kind == Kind::model().as_str());
     named.sort_by(|a, b| a.key.cmp(&b.key));
     named.dedup_by(|a, b| a.key == b.key);
-    Ok(choose(named, &linked))
+    Ok(choose(named))
 }
 
 /// Returns what a name stands for when all aliases are followed; a circle is left where it closes.
@@ -50,15 +50,10 @@ pub fn follow<'a>(aliases: &'a BTreeMap<String, String>, name: &'a str) -> &'a s
     name
 }
 
-/// Of models that go by a name, those linked to it go before those whose provider calls them so.
 /// One that somebody removed is meant only where no other is.
-fn choose(mut named: Vec<CardRow>, linked: &str) -> Vec<CardRow> {
+fn choose(mut named: Vec<CardRow>) -> Vec<CardRow> {
     if named.iter().any(|row| row.status != "removed") {
         named.retain(|row| row.status != "removed");
-    }
-    let is_linked = |row: &CardRow| row.canonical.as_deref() == Some(linked);
-    if named.iter().any(is_linked) {
-        named.retain(is_linked);
     }
     named
 }

@@ -69,8 +69,8 @@ fn a_name_means_what_the_first_rule_that_finds_any_says() {
         "anthropic/claude-sonnet-4.5",
         &["anthropic:claude-sonnet-4.5", "openrouter:anthropic/claude-sonnet-4.5"],
     );
-    // The canonical id goes before the id by which some other provider knows something.
-    check(&none, "x/y", &["local:a/b"]);
+    // Somebody's own id may be another model's canonical one: both are meant.
+    check(&none, "x/y", &["local:a/b", "other:x/y"]);
     check(&none, "GPT-4o", &[]);
     check(&none, "", &[]);
 }

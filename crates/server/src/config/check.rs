@@ -118,6 +118,11 @@ impl Config {
                 format!("cannot be used ({error})"),
                 "\"sqlite:///path/to/catalog.db\" or \"postgres://user@host/database\"",
             )),
+            Some(Ok(url)) if url.holds_password() => Err(Fault::new(
+                "store.url",
+                "has a password in it",
+                "an address without one, and `password_env` or `password_file` beside it",
+            )),
             _ => Ok(()),
         }
     }
