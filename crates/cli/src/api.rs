@@ -124,7 +124,7 @@ impl Api {
     ) -> Result<T, Failure> {
         let (status, answer) = match self {
             Self::Remote { link, url } => remote(link, url, method, path, body, patience).await?,
-            Self::Local { api, .. } => api.send(method, path, body).await?,
+            Self::Local { api, .. } => api.send(method, path, actor().as_deref(), body).await?,
         };
         if !(200..300).contains(&status) {
             return Err(refusal(status, &answer));
@@ -220,6 +220,9 @@ async fn remote(
     patience: Duration,
 ) -> Result<(u16, Bytes), Failure> {
     let mut request = link.root_request(method.as_str(), path);
+    if let Some(actor) = actor() {
+        request.header("x-callsheet-actor", actor.as_bytes());
+    }
     if !body.is_empty() {
         request.header("content-type", b"application/json");
         request.body([body, Bytes::new(), Bytes::new()]);
@@ -229,6 +232,13 @@ async fn remote(
     let status = answer.status.as_u16();
     let body = tokio::time::timeout(patience, answer.body.collect(MOST_ANSWER_BYTES)).await??;
     Ok((status, body))
+}
+
+/// Returns who calls, for the feed; nobody where the name could not stand in a header.
+fn actor() -> Option<String> {
+    let name = std::env::var("USER").ok()?;
+    let is_plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+    is_plain.then_some(name)
 }
 
 async fn answer(

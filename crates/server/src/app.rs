@@ -300,6 +300,7 @@ impl App {
         &self,
         spec: &BackendSpec,
         dry_run: bool,
+        actor: &str,
     ) -> Result<BackendView, ChangeError> {
         let mut owned = self.turn();
         if owned.is_fixed(&spec.name) {
@@ -316,7 +317,7 @@ impl App {
         let id = EntryId::new(Kind::backend(), spec.name.as_str());
         let entry = backend_entry(spec)?;
         self.catalog.edit(
-            &Intent::now("api"),
+            &Intent::now(actor),
             &SourceName::api(),
             std::slice::from_ref(&id),
             |current| match current.heads.get(&id) {
@@ -342,7 +343,12 @@ impl App {
     }
 
     /// Removes a backend that was added. What it has in flight runs on. Does disk I/O.
-    pub fn remove_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
+    pub fn remove_backend(
+        &self,
+        name: &str,
+        dry_run: bool,
+        actor: &str,
+    ) -> Result<BackendView, ChangeError> {
         let mut owned = self.turn();
         let backend = self.known(name)?;
         let key = backend_name(&backend)?;
@@ -352,7 +358,7 @@ impl App {
         if !dry_run {
             let gone = [Kind::backend(), Kind::drain()].map(|kind| EntryId::new(kind, name));
             let removed = Edit { entries: Vec::new(), removed: gone.to_vec() };
-            self.save(&gone, &removed)?;
+            self.save(&gone, &removed, actor)?;
             owned.saved.backends.remove(&key);
             owned.saved.draining.remove(&key);
             self.forget(&backend);
@@ -362,14 +368,19 @@ impl App {
     }
 
     /// Lets a backend finish what it has and gives it nothing new, across restarts. Does disk I/O.
-    pub fn drain_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
+    pub fn drain_backend(
+        &self,
+        name: &str,
+        dry_run: bool,
+        actor: &str,
+    ) -> Result<BackendView, ChangeError> {
         let mut owned = self.turn();
         let backend = self.known(name)?;
         let key = backend_name(&backend)?;
         if !dry_run {
             let entry = drain_entry(&key);
             let id = [entry.id.clone()];
-            self.save(&id, &Edit { entries: vec![entry], removed: Vec::new() })?;
+            self.save(&id, &Edit { entries: vec![entry], removed: Vec::new() }, actor)?;
             owned.saved.draining.insert(key);
             self.set_status(name, BackendStatus::Draining)?;
             tracing::info!(backend = name, "backend is draining");
@@ -379,13 +390,18 @@ impl App {
 
     /// Takes a draining backend back; its next probe, which is made at once, says how it is. Does
     /// disk I/O.
-    pub fn resume_backend(&self, name: &str, dry_run: bool) -> Result<BackendView, ChangeError> {
+    pub fn resume_backend(
+        &self,
+        name: &str,
+        dry_run: bool,
+        actor: &str,
+    ) -> Result<BackendView, ChangeError> {
         let mut owned = self.turn();
         let backend = self.known(name)?;
         let key = backend_name(&backend)?;
         if !dry_run {
             let id = [EntryId::new(Kind::drain(), name)];
-            self.save(&id, &Edit { entries: Vec::new(), removed: id.to_vec() })?;
+            self.save(&id, &Edit { entries: Vec::new(), removed: id.to_vec() }, actor)?;
             owned.saved.draining.remove(&key);
             if backend.status() == BackendStatus::Draining {
                 self.set_status(name, BackendStatus::Unknown)?;
@@ -437,9 +453,9 @@ impl App {
         }
     }
 
-    fn save(&self, ids: &[EntryId], edit: &Edit) -> Result<(), ChangeError> {
+    fn save(&self, ids: &[EntryId], edit: &Edit, actor: &str) -> Result<(), ChangeError> {
         let decide = |_: &_| Ok::<_, ChangeError>(edit.clone());
-        self.catalog.edit(&Intent::now("api"), &SourceName::api(), ids, decide).map(drop)
+        self.catalog.edit(&Intent::now(actor), &SourceName::api(), ids, decide).map(drop)
     }
 
     fn set_status(&self, name: &str, status: BackendStatus) -> Result<(), ChangeError> {

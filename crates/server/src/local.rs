@@ -25,18 +25,22 @@ impl LocalApi {
         Self { router: api::router(app) }
     }
 
-    /// Sends a request; returns status and body.
+    /// Sends a request in somebody's name; returns status and body.
     pub async fn send(
         &self,
         method: Method,
         path: &str,
+        actor: Option<&str>,
         body: Bytes,
     ) -> Result<(u16, Bytes), LocalError> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))?;
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(actor) = actor {
+            request = request.header("x-callsheet-actor", actor);
+        }
+        let request = request.body(Body::from(body))?;
         let answer = match self.router.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},

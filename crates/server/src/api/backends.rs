@@ -1,6 +1,6 @@
 //! `/api/v1/backends`: what there is, and changing it.
 
-use super::ApiError;
+use super::{ApiError, actor::Actor};
 use crate::{App, ChangeError};
 use axum::{
     Json,
@@ -42,13 +42,14 @@ pub(super) async fn show(
 
 pub(super) async fn add(
     State(app): State<Arc<App>>,
+    Actor(actor): Actor,
     asked: Asked,
     spec: Result<Json<BackendSpec>, JsonRejection>,
 ) -> Result<(StatusCode, Json<BackendView>), ApiError> {
     let dry_run = dry_run(asked)?;
     let Json(spec) = spec.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let name = spec.name.clone();
-    let view = change(&app, move |app| app.add_backend(&spec, dry_run)).await?;
+    let view = change(&app, move |app| app.add_backend(&spec, dry_run, &actor)).await?;
     if dry_run {
         return Ok((StatusCode::OK, Json(view)));
     }
@@ -58,30 +59,33 @@ pub(super) async fn add(
 
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
+    Actor(actor): Actor,
     name: Named,
     asked: Asked,
 ) -> Result<Json<BackendView>, ApiError> {
     let (name, dry_run) = (named(name)?, dry_run(asked)?);
-    change(&app, move |app| app.remove_backend(&name, dry_run)).await.map(Json)
+    change(&app, move |app| app.remove_backend(&name, dry_run, &actor)).await.map(Json)
 }
 
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
+    Actor(actor): Actor,
     name: Named,
     asked: Asked,
 ) -> Result<Json<BackendView>, ApiError> {
     let (name, dry_run) = (named(name)?, dry_run(asked)?);
-    change(&app, move |app| app.drain_backend(&name, dry_run)).await.map(Json)
+    change(&app, move |app| app.drain_backend(&name, dry_run, &actor)).await.map(Json)
 }
 
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
+    Actor(actor): Actor,
     name: Named,
     asked: Asked,
 ) -> Result<Json<BackendView>, ApiError> {
     let (name, dry_run) = (named(name)?, dry_run(asked)?);
     let key = name.clone();
-    let view = change(&app, move |app| app.resume_backend(&key, dry_run)).await?;
+    let view = change(&app, move |app| app.resume_backend(&key, dry_run, &actor)).await?;
     if dry_run {
         return Ok(Json(view));
     }

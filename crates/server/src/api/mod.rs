@@ -1,5 +1,6 @@
 //! `/api/v1`, health and metrics: thin handlers over [`App`].
 
+mod actor;
 mod backends;
 mod changes;
 mod config;

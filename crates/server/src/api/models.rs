@@ -1,6 +1,6 @@
 //! `/api/v1/models`: cards, corrections, refresh, import and export.
 
-use super::{ApiError, blocking};
+use super::{ApiError, actor::Actor, blocking};
 use crate::{
     App,
     models::{
@@ -273,18 +273,19 @@ pub(super) struct Change {
     dry_run: bool,
 }
 
-pub(super) fn intent(asked: Asked<Change>) -> Result<Intent, ApiError> {
+pub(super) fn intent(asked: Asked<Change>, Actor(actor): &Actor) -> Result<Intent, ApiError> {
     let Query(asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    Ok(Intent { dry_run: asked.dry_run, ..Intent::now("api") })
+    Ok(Intent { dry_run: asked.dry_run, ..Intent::now(actor) })
 }
 
 pub(super) async fn correct(
     State(app): State<Arc<App>>,
+    actor: Actor,
     name: Named,
     asked: Asked<Change>,
     correction: Sent<Correction>,
 ) -> Result<Json<Corrected>, ApiError> {
-    let (name, intent) = (named(name)?, intent(asked)?);
+    let (name, intent) = (named(name)?, intent(asked, &actor)?);
     let Json(correction) =
         correction.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let correct =
@@ -294,10 +295,11 @@ pub(super) async fn correct(
 
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
+    actor: Actor,
     name: Named,
     asked: Asked<Change>,
 ) -> Result<Json<Corrected>, ApiError> {
-    let (name, intent) = (named(name)?, intent(asked)?);
+    let (name, intent) = (named(name)?, intent(asked, &actor)?);
     blocking(&app, move |app| app.remove_model(&name, &intent).map_err(ApiError::Model))
         .await
         .map(Json)
@@ -312,10 +314,11 @@ pub(super) struct Added {
 
 pub(super) async fn add(
     State(app): State<Arc<App>>,
+    actor: Actor,
     asked: Asked<Change>,
     added: Sent<Added>,
 ) -> Result<(StatusCode, Json<Corrected>), ApiError> {
-    let intent = intent(asked)?;
+    let intent = intent(asked, &actor)?;
     let Json(Added { id }) =
         added.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let status = if intent.dry_run { StatusCode::OK } else { StatusCode::CREATED };
@@ -325,20 +328,23 @@ pub(super) async fn add(
 
 pub(super) async fn refresh(
     State(app): State<Arc<App>>,
+    actor: Actor,
     asked: Sent<RefreshAsked>,
 ) -> Result<Json<Refreshed>, ApiError> {
     let Json(asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    app.refresh_models(asked, "api").await.map(Json).map_err(ApiError::Model)
+    app.refresh_models(asked, &actor.0).await.map(Json).map_err(ApiError::Model)
 }
 
 pub(super) async fn import(
     State(app): State<Arc<App>>,
+    actor: Actor,
     asked: Asked<ImportAsked>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Imported>, ApiError> {
     let Query(asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let body = body.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    let import = move |app: &App| app.import_models(&asked, &body, "api").map_err(ApiError::Model);
+    let import =
+        move |app: &App| app.import_models(&asked, &body, &actor.0).map_err(ApiError::Model);
     blocking(&app, import).await.map(Json)
 }
 

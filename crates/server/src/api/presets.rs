@@ -1,7 +1,9 @@
 //! `/api/v1/presets`: a model with parameters for each tier and slot.
 
 use super::{
-    ApiError, blocking,
+    ApiError,
+    actor::Actor,
+    blocking,
     models::{Change, intent},
 };
 use crate::{
@@ -27,13 +29,14 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<PresetV
 
 pub(super) async fn set(
     State(app): State<Arc<App>>,
+    actor: Actor,
     place: Placed,
     asked: Asked,
     preset: Result<Json<Preset>, JsonRejection>,
 ) -> Result<Json<PresetChange>, ApiError> {
     let Path((tier, slot)) =
         place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    let intent = intent(asked)?;
+    let intent = intent(asked, &actor)?;
     let Json(preset) = preset.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let set =
         move |app: &App| app.set_preset(&tier, &slot, &preset, &intent).map_err(ApiError::Model);
@@ -42,12 +45,13 @@ pub(super) async fn set(
 
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
+    actor: Actor,
     place: Placed,
     asked: Asked,
 ) -> Result<Json<PresetChange>, ApiError> {
     let Path((tier, slot)) =
         place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-    let intent = intent(asked)?;
+    let intent = intent(asked, &actor)?;
     let remove = move |app: &App| app.remove_preset(&tier, &slot, &intent).map_err(ApiError::Model);
     blocking(&app, remove).await.map(Json)
 }
