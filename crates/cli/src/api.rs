@@ -5,14 +5,14 @@ use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use callsheet_fleet::Link;
 use callsheet_server::{
-    App, Config, DataDir, DataDirError, LocalApi, LocalBody, Running, read_secret,
+    App, Config, DataDir, DataDirError, Fleet, LocalApi, LocalBody, Running, read_secret,
 };
 use callsheet_sources::{Http, HttpSettings};
 use callsheet_types::{BackendType, BackendUrl, Secret, SecretSource};
 use callsheet_upstream::{Answer, AnswerBody, Deadlines, Options, Replay, Request};
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{future::poll_fn, path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::poll_fn, path::Path, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Something that answers the API.
@@ -73,7 +73,8 @@ impl Api {
         };
         let settings =
             HttpSettings { is_offline: context.global.offline, ..HttpSettings::default() };
-        let app = Arc::new(App::new(config, &context.data_dir, &[], Http::new(settings))?);
+        let fleet = if needs == Needs::Fleet { Fleet::Live } else { Fleet::Absent };
+        let app = Arc::new(App::new(config, &context.data_dir, &[], Http::new(settings), fleet)?);
         if needs == Needs::Fleet && !context.global.offline {
             app.start_probing();
             app.wait_until_ready().await;
@@ -154,14 +155,14 @@ impl Api {
                 EventBody::Remote(Box::new(answer.body))
             }
         };
-        Ok(Events { body, text: String::new() })
+        Ok(Events { body, read: ReadEvents::default() })
     }
 }
 
 /// Server-sent events as they come.
 pub(crate) struct Events {
     body: EventBody,
-    text: String,
+    read: ReadEvents,
 }
 
 enum EventBody {
@@ -173,14 +174,10 @@ impl Events {
     /// Returns the data of the next event; `None` when there will be no more.
     pub(crate) async fn next(&mut self) -> Result<Option<String>, Failure> {
         loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
-                let data = data.map(str::to_owned);
-                self.text = String::from(rest);
-                match data {
-                    Some(data) => return Ok(Some(data)),
-                    // A comment, which only shows that both sides are there.
-                    None => continue,
+            while let Some(event) = self.read.next() {
+                // A comment has no data; it only shows that both sides are there.
+                if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                    return Ok(Some(data.to_owned()));
                 }
             }
             let bytes = match &mut self.body {
@@ -188,9 +185,43 @@ impl Events {
                 EventBody::Remote(body) => poll_fn(|cx| body.poll_data(cx)).await.transpose()?,
             };
             let Some(bytes) = bytes else { return Ok(None) };
-            // An event is cut at line ends only, and its JSON holds no line end.
-            self.text.push_str(&String::from_utf8_lossy(&bytes));
+            self.read.push(&bytes);
         }
+    }
+}
+
+/// What has been read of events. A read may end anywhere, even within a letter, so that only a
+/// whole event is taken for text.
+#[derive(Default)]
+struct ReadEvents {
+    bytes: Vec<u8>,
+    /// Where the next event begins.
+    start: usize,
+    /// No end of an event begins before this place.
+    searched: usize,
+}
+
+impl ReadEvents {
+    fn push(&mut self, bytes: &[u8]) {
+        // Once for each read, not for each event: many events may come at once.
+        self.bytes.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Returns the next event that is whole.
+    fn next(&mut self) -> Option<Cow<'_, str>> {
+        let unsearched = &self.bytes[self.searched..];
+        let Some(at) = unsearched.windows(2).position(|pair| pair == b"\n\n") else {
+            // The last byte may be the first half of an end.
+            self.searched = self.searched.max(self.bytes.len().saturating_sub(1));
+            return None;
+        };
+        let (start, end) = (self.start, self.searched + at);
+        self.start = end + 2;
+        self.searched = self.start;
+        Some(String::from_utf8_lossy(&self.bytes[start..end]))
     }
 }
 
@@ -295,4 +326,26 @@ pub(crate) fn encoded(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_the_same_however_they_are_cut() {
+        let text = "data: \u{20ac}1\n\n: \u{e9}\n\nid: 2\ndata: \u{1f600}\n\n\n\ndata: not whole\n";
+        let whole = ["data: \u{20ac}1", ": \u{e9}", "id: 2\ndata: \u{1f600}", ""];
+        for size in 1..=text.len() {
+            let mut read = ReadEvents::default();
+            let mut events = Vec::new();
+            for bytes in text.as_bytes().chunks(size) {
+                read.push(bytes);
+                while let Some(event) = read.next() {
+                    events.push(event.into_owned());
+                }
+            }
+            assert_eq!(events, whole, "{size} bytes at a time");
+        }
+    }
 }

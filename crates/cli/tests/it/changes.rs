@@ -162,6 +162,30 @@ async fn a_watch_on_a_daemon_tells_each_change_and_ends_when_the_daemon_stops() 
         ");
 }
 
+#[tokio::test]
+async fn a_watch_on_a_daemon_tells_every_letter() {
+    let server = server("").start().await;
+    let bench = Bench::new();
+    // Of three bytes each, and more of them than one read brings.
+    let name = "\u{20ac}".repeat(30_000);
+    let slots = ["one", "two", "three", "four"];
+    for slot in slots {
+        assert_eq!(server.cli(["preset", "set", "budget", slot, &name]).await.code, 0);
+    }
+    let url = server.url();
+    let watch = ["changes", "--watch", "--since", "0", "--json", "--limit", "4", "--server", &url];
+    let mut child = bench.command(&watch).spawn().unwrap();
+    let mut lines = lines(&mut child);
+    for slot in slots {
+        let line = within("a change", lines.recv()).await.expect("a line");
+        let change: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(change["key"], format!("budget/{slot}"));
+        assert!(change["after"]["model"] == *name, "a letter is lost: {}", change["after"]);
+    }
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    assert!(status.success(), "{status}");
+}
+
 /// Opens the feed as events.
 async fn follow(server: &TestServer, path: &str, headers: &[(&str, &str)]) -> StreamReply {
     let headers = [&[("Accept", "text/event-stream")], headers].concat();
