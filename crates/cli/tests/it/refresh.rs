@@ -274,6 +274,8 @@ async fn what_succeeded_is_written_though_others_failed() {
     home.good(REFRESH).await;
     bad.fault(Fault::Status(404));
     good.set_models([model("acme/m00").context(16_384), model("acme/m01"), model("acme/new")]);
+    let checked = home.run(["model", "refresh", "--check"]).await;
+    assert_eq!(checked.code, 4, "what would change is said though others failed: {checked:?}");
     assert_snapshot!(seen(&home.run(REFRESH).await), @r#"
         exit code 3
         refreshing 4 models...
@@ -288,6 +290,7 @@ async fn what_succeeded_is_written_though_others_failed() {
           bad:claude: bad could not be asked: http://127.0.0.1:PORT/v1/models?… answered 404: {"error":{"message":"stand-in says 404","type":"stand_in","param":null,"code":"stand_in_404"}} (check the address)
         "#);
     assert_eq!(home.keys().await.len(), 4);
+    assert_eq!(home.run(["model", "refresh", "--check"]).await.code, 3, "nothing would change");
     // One that never answered before has no models to speak of.
     let home = Home::new(&format!("{}{}", good.config("good"), bad.config("bad")));
     assert_snapshot!(seen(&home.run(REFRESH).await), @r#"

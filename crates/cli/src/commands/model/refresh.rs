@@ -125,15 +125,16 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
     Ok(())
 }
 
-/// 0 all, 3 some, 1 none; and 4 where a check finds that something would change.
+/// 4 where a check finds that something would change, whatever else it could not find out;
+/// otherwise 0 all, 3 some, 1 none.
 fn verdict(asked: &RefreshModels, refreshed: &Refreshed) -> Result<(), Failure> {
     let report = &refreshed.report;
     let has_failures = report.models.iter().any(|model| model.outcome.is_failure())
         || report.providers.iter().any(|provider| provider.error.is_some());
     match (report.refreshed, has_failures) {
+        _ if asked.check && report.changed > 0 => Err(Failure::said(4)),
         (0, true) => Err(Failure::said(1)),
         (_, true) => Err(Failure::said(3)),
-        (_, false) if asked.check && report.changed > 0 => Err(Failure::said(4)),
         (_, false) => Ok(()),
     }
 }
