@@ -253,7 +253,7 @@ pub(crate) struct ListModels {
     #[arg(long, value_name = "TOKENS", value_parser = tokens)]
     pub(crate) min_context: Option<u64>,
     /// With at most this price, in dollars for a million prompt tokens
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
     pub(crate) max_price: Option<String>,
     /// In any of these states: active, beta, deprecated, withdrawn, removed, …
     #[arg(long, value_delimiter = ',')]
@@ -262,10 +262,10 @@ pub(crate) struct ListModels {
     #[arg(long, value_name = "WORDS")]
     pub(crate) search: Option<String>,
     /// By key, name, context, output, price, completion_price, released or updated; with - in front the other way round
-    #[arg(long, default_value = "key", allow_hyphen_values = true)]
+    #[arg(long, default_value = "key", allow_hyphen_values = true, value_parser = order)]
     pub(crate) sort: String,
     /// At most so many [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,
     /// Changed since a cursor of the feed, a day or a moment
     #[arg(long, value_name = "WHEN")]
@@ -281,6 +281,31 @@ fn tokens(text: &str) -> Result<u64, String> {
     };
     let count = digits.replace('_', "").parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
     count.ok_or_else(|| "expected a number of tokens, such as 32768, 128k or 1M".to_owned())
+}
+
+/// Checks an amount of dollars, which stays a text: a float would change it.
+fn dollars(text: &str) -> Result<String, String> {
+    match text.parse::<callsheet_models::Amount>() {
+        Ok(callsheet_models::Amount::Usd(usd)) => Ok(usd.to_string()),
+        _ => Err("expected dollars for a million tokens, from 0 up, such as 0.25".to_owned()),
+    }
+}
+
+const ORDERS: [&str; 8] =
+    ["key", "name", "context", "output", "price", "completion_price", "released", "updated"];
+
+fn order(text: &str) -> Result<String, String> {
+    if ORDERS.contains(&text.trim_start_matches('-')) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected one of {}, perhaps with - in front", ORDERS.join(", ")))
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "expected a number from 1 up".to_owned())
 }
 
 #[derive(ClapArgs)]

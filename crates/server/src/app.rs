@@ -203,6 +203,15 @@ impl From<StoreError> for ChangeError {
     }
 }
 
+/// Whether the backends are wanted, or only what is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fleet {
+    /// Every backend is there, with its key, and can be asked.
+    Live,
+    /// There is none: whoever looks at models needs nobody's key.
+    Absent,
+}
+
 /// How long adding a backend waits for its first probe, so that its status can be told.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 
@@ -216,12 +225,14 @@ impl App {
         data_dir: &Path,
         built_in: &[BackendSpec],
         http: Http,
+        fleet: Fleet,
     ) -> Result<Self, StartError> {
         let catalog = Catalog::open(&config, data_dir)?;
         moved::take_over(data_dir, &catalog)?;
         // Read before the rest: what comes between the two is seen twice, and never missed.
         let cursor = catalog.store().cursor()?;
         let saved = catalog.saved()?;
+        let has_fleet = fleet == Fleet::Live;
         let fleet = Arc::new(Registry::with_policy(config.fleet_policy()));
         let journal = Arc::new(Journal::new(config.log.requests.then_some(config.log.format)));
         let gateway = Gateway::new(
@@ -234,8 +245,14 @@ impl App {
         let owned = Owned { config, saved, built_in: built_in.to_vec() };
         let config = &owned.config;
         let mut backends = Vec::new();
-        for (spec, source) in &owned.specs(config, &owned.saved) {
-            backends.push(backend(spec, *source, config)?);
+        let specs = if has_fleet { owned.specs(config, &owned.saved) } else { Vec::new() };
+        for (spec, source) in &specs {
+            match backend(spec, *source, config) {
+                Ok(backend) => backends.push(backend),
+                // It was added where its key is to be had, perhaps on another machine.
+                Err(error) if *source == DiscoverySource::Manual => left_out(spec, &error),
+                Err(error) => return Err(error),
+            }
         }
         fleet.add_backends(backends)?;
         for name in &owned.saved.draining {
@@ -485,6 +502,12 @@ fn services(owned: &Owned) -> HashMap<String, String> {
     let services = specs
         .filter_map(|(spec, _)| Some((spec.name.to_string(), service_of(&spec, &owned.config)?)));
     services.collect()
+}
+
+/// Says that a backend cannot be used here; all others can.
+pub(crate) fn left_out(spec: &BackendSpec, error: &StartError) {
+    let error = crate::api::with_causes(error);
+    tracing::warn!(backend = %spec.name, "a backend is left out: {error}");
 }
 
 fn backend_name(backend: &Backend) -> Result<BackendName, ChangeError> {

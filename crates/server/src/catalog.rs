@@ -145,7 +145,7 @@ fn snapshot(source: &SourceName, edit: Edit) -> Snapshot {
         source: source.clone(),
         revision: None,
         observed_at: None,
-        extent: Extent::Part { removed: edit.removed },
+        extent: Extent::Part { removed: edit.removed, withdrawn: Vec::new() },
         entries: edit.entries,
         problems: Vec::new(),
     }

@@ -1,7 +1,7 @@
 //! The daemon as a process: its directory, its address, its threads, and stopping without losing a
 //! request.
 
-use crate::{App, Config, DataDir, DataDirError, StartError, demo::Demo, workers::Workers};
+use crate::{App, Config, DataDir, DataDirError, Fleet, StartError, demo::Demo, workers::Workers};
 use callsheet_sources::Http;
 use std::{
     future::{Future, poll_fn},
@@ -59,7 +59,13 @@ impl Daemon {
         let address = listener.local_addr().map_err(listen)?;
         let demo = if demo { Some(Demo::start().await.map_err(DaemonError::Demo)?) } else { None };
         let built_in = demo.as_ref().map(Demo::backends).unwrap_or_default();
-        let app = Arc::new(App::new(config.clone(), data_dir.path(), &built_in, Http::default())?);
+        let app = Arc::new(App::new(
+            config.clone(),
+            data_dir.path(),
+            &built_in,
+            Http::default(),
+            Fleet::Live,
+        )?);
         data_dir.announce(&format!("http://{}", callable(address)))?;
         Ok(Self { app, listener, address, data_dir, config, demo })
     }

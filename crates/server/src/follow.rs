@@ -1,7 +1,7 @@
 //! Following the feed: what this process, another one on the same store, or another replica wrote
 //! comes into force here.
 
-use crate::App;
+use crate::{App, reload::TakeError};
 use callsheet_store::{Cursor, Store, StoreError};
 use callsheet_types::Kind;
 use std::{
@@ -32,17 +32,13 @@ impl App {
         self.feed.subscribe()
     }
 
-    fn take(&self, kinds: &BTreeSet<Kind>) {
+    /// Puts in force what concerns this process; an error means that none of it is yet.
+    fn take(&self, kinds: &BTreeSet<Kind>) -> Result<(), TakeError> {
         if kinds.contains(&Kind::model()) || kinds.contains(&Kind::canonical()) {
             self.look_at_cards_again();
         }
         let concerns_us = [Kind::backend(), Kind::drain(), Kind::preset()];
-        if concerns_us.iter().any(|kind| kinds.contains(kind))
-            && let Err(error) = self.take_saved()
-        {
-            let error = crate::api::with_causes(&error);
-            tracing::error!("what was written to the store cannot be put in force: {error}");
-        }
+        if concerns_us.iter().any(|kind| kinds.contains(kind)) { self.take_saved() } else { Ok(()) }
     }
 }
 
@@ -52,21 +48,26 @@ fn follow(app: &Weak<App>, store: &Store, start: Cursor) {
     loop {
         let newest = store.wait(cursor, LOOK_AROUND);
         let Some(app) = app.upgrade() else { return };
-        let read = newest.and_then(|newest| {
-            if newest > cursor { next(store, cursor) } else { Ok((BTreeSet::new(), cursor)) }
+        let taken = newest.map_err(TakeError::from).and_then(|newest| {
+            if newest <= cursor {
+                return Ok(cursor);
+            }
+            let (kinds, next) = next(store, cursor)?;
+            app.take(&kinds)?;
+            Ok(next)
         });
-        match read {
-            Ok((kinds, next)) => {
+        match taken {
+            Ok(next) => {
                 if is_down {
-                    tracing::info!("the store answers again");
+                    tracing::info!("the store is followed again");
                     is_down = false;
                 }
                 if next > cursor {
-                    app.take(&kinds);
                     cursor = next;
                     app.feed.send_replace(cursor);
                 }
             }
+            // The cursor stays, so that what could not be taken is tried again.
             Err(error) => {
                 if !is_down {
                     let error = crate::api::with_causes(&error);

@@ -27,7 +27,7 @@ mod reload;
 mod workers;
 
 pub use api::{ApiError, ChangeView, FeedPage, RouteReport, RouteStep};
-pub use app::{App, ChangeError, StartError, read_secret};
+pub use app::{App, ChangeError, Fleet, StartError, read_secret};
 pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError};
 pub use data_dir::{DataDir, DataDirError, Running};

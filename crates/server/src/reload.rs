@@ -3,13 +3,13 @@
 use crate::{
     App, Config, ConfigError, StartError,
     api::with_causes,
-    app::{Owned, backend, gateway_policy, guard, health_policy},
+    app::{Owned, backend, gateway_policy, guard, health_policy, left_out},
     catalog::Saved,
     config::LimitsConfig,
 };
 use callsheet_fleet::{
     Link,
-    registry::{Backend, BackendStatus},
+    registry::{Backend, BackendStatus, DiscoverySource},
 };
 use callsheet_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,16 @@ impl App {
         let mut come = Vec::new();
         for described in &after {
             // Made in any case: a key that was replaced where it is kept is a change too.
-            let new = backend(&described.0, described.1, &config)?;
+            let new = match backend(&described.0, described.1, &config) {
+                Ok(new) => new,
+                // It was added where its key is to be had, perhaps on another machine; and what
+                // others write concerns no key of the config file.
+                Err(error) if described.1 == DiscoverySource::Manual || config == owned.config => {
+                    left_out(&described.0, &error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let is_same = same_options && before.contains(described) && self.has_same_key(&new);
             if !is_same {
                 come.push(new);

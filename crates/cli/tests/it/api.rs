@@ -262,6 +262,54 @@ async fn what_an_earlier_version_kept_is_taken_over() {
 }
 
 #[tokio::test]
+async fn a_backend_whose_key_is_not_to_be_had_is_left_out_and_hinders_nobody() {
+    let (one, other) = (FakeBackend::start().await, FakeBackend::start().await);
+    let dir = tempfile::tempdir().unwrap();
+    let on_dir = || ["--data-dir".into(), dir.path().as_os_str().to_owned()];
+    let with_key = server("").env("ONE_KEY", "k").args(on_dir()).start().await;
+    let spec = json!({"name": "keyed", "url": one.url(), "api_key_env": "ONE_KEY"});
+    assert_eq!(with_key.post_json(BACKENDS, &spec).await.status, 201);
+    assert_eq!(add(&with_key, "plain", &other.url()).await.status, 201);
+    drop(with_key);
+    let without = server("").args(on_dir()).start().await;
+    without.wait_for_stderr("a backend is left out").await;
+    assert_eq!(names(&without).await, BTreeSet::from(["plain".to_owned()]));
+    // What is set later comes into force all the same.
+    let preset = json!({"model": "test-model"}).to_string();
+    let headers = [("Content-Type", "application/json")];
+    let path = "/api/v1/presets/a/b";
+    assert_eq!(without.request("PUT", path, &headers, preset.as_bytes()).await.status, 200);
+    let ask = json!({"model": "callsheet:a/b", "messages": []});
+    assert_eq!(without.post_json("/v1/chat/completions", &ask).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_looks_at_models_needs_no_key_of_a_backend() {
+    let config =
+        "[[backends]]\nname = \"a\"\nurl = \"http://127.0.0.1:1\"\napi_key_env = \"NOT_THERE\"\n";
+    let listed = server(config).run(["model", "list"]).await;
+    assert_eq!(listed.code, 0, "{listed:?}");
+    let routed = server(config).run(["backend", "list"]).await;
+    assert!(routed.code == 1 && routed.stderr.contains("NOT_THERE"), "{routed:?}");
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_and_not_left_out() {
+    let server = server("").start().await;
+    let headers = [("Content-Type", "application/json")];
+    let misspelt = br#"{"model": "a", "paramters": {}}"#;
+    let reply = server.request("PUT", "/api/v1/presets/a/b", &headers, misspelt).await;
+    assert_eq!(refusal(&reply), "400 invalid_request", "{}", reply.text());
+    for query in ["limit=0", "max_price=99999999999999999999", "max_price=-1", "sort=best"] {
+        let reply = server.get(&format!("/api/v1/models?{query}")).await;
+        assert_eq!(refusal(&reply), "400 invalid_request", "{query}: {}", reply.text());
+    }
+    let path = "/api/v1/models/refresh?nonsense=1";
+    let reply = server.request("POST", path, &headers, b"{}").await;
+    assert_eq!(refusal(&reply), "400 invalid_request", "{}", reply.text());
+}
+
+#[tokio::test]
 async fn what_cannot_be_saved_is_not_done() {
     let fake = FakeBackend::start().await;
     let server = server("").start().await;

@@ -318,6 +318,8 @@ async fn connections_are_kept_as_long_and_as_many_as_the_pool_may() {
             for request in requests {
                 assert_eq!(request.await.unwrap().status, 200);
             }
+            // A client has its answer a moment before its connection is back in the pool.
+            until_at_rest(&server).await;
         }
         assert_eq!(backend.connection_count(), 3 + more, "a pool of {size}");
     }

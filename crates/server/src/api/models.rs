@@ -148,15 +148,18 @@ fn query(asked: ListAsked, updated_since: Option<Cursor>) -> Result<CardQuery, A
         }
     };
     let nano = |usd: Decimal| {
-        (usd * Decimal::from(1_000_000_000)).floor().to_i64().filter(|nano| *nano >= 0).ok_or_else(
-            || {
-                ApiError::BadRequest(format!(
-                    "{usd} is no price; expected dollars for a million tokens, from 0 up"
-                ))
-            },
-        )
+        let nano = usd.checked_mul(Decimal::from(1_000_000_000));
+        let nano = nano.and_then(|nano| nano.floor().to_i64()).filter(|nano| *nano >= 0);
+        nano.ok_or_else(|| {
+            ApiError::BadRequest(format!(
+                "{usd} is no price; expected dollars for a million tokens, from 0 up"
+            ))
+        })
     };
-    let limit = asked.limit.clamp(1, MOST_ROWS);
+    if asked.limit == 0 {
+        return Err(ApiError::BadRequest("`limit` is 0; expected a number from 1 up".to_owned()));
+    }
+    let limit = asked.limit.min(MOST_ROWS);
     Ok(CardQuery {
         kind: Kind::model().as_str().to_owned(),
         providers: list(&asked.provider),
@@ -329,9 +332,12 @@ pub(super) async fn add(
 pub(super) async fn refresh(
     State(app): State<Arc<App>>,
     actor: Actor,
+    query: Asked<Change>,
     asked: Sent<RefreshAsked>,
 ) -> Result<Json<Refreshed>, ApiError> {
-    let Json(asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let dry_run = intent(query, &actor)?.dry_run;
+    let Json(mut asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    asked.dry_run |= dry_run;
     app.refresh_models(asked, &actor.0).await.map(Json).map_err(ApiError::Model)
 }
 

@@ -14,7 +14,7 @@ pub(super) async fn document() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{App, Config, api::router};
+    use crate::{App, Config, Fleet, api::router};
     use axum::{body::Body, http::Request};
     use callsheet_sources::Http;
     use std::{collections::BTreeSet, sync::Arc};
@@ -37,7 +37,9 @@ mod tests {
     #[tokio::test]
     async fn every_method_of_each_path_is_described_and_no_other() {
         let data = tempfile::tempdir().unwrap();
-        let app = Arc::new(App::new(Config::default(), data.path(), &[], Http::default()).unwrap());
+        let app = Arc::new(
+            App::new(Config::default(), data.path(), &[], Http::default(), Fleet::Live).unwrap(),
+        );
         let router = router(app);
         for (path, methods) in paths() {
             for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {

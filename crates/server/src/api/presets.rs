@@ -18,6 +18,8 @@ use axum::{
     },
 };
 use callsheet_types::Preset;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 type Placed = Result<Path<(String, String)>, PathRejection>;
@@ -27,17 +29,28 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<PresetV
     blocking(&app, |app| app.list_presets().map_err(ApiError::Model)).await.map(Json)
 }
 
+/// A preset as it is sent: what it has beside these is a mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sent {
+    model: String,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+}
+
 pub(super) async fn set(
     State(app): State<Arc<App>>,
     actor: Actor,
     place: Placed,
     asked: Asked,
-    preset: Result<Json<Preset>, JsonRejection>,
+    preset: Result<Json<Sent>, JsonRejection>,
 ) -> Result<Json<PresetChange>, ApiError> {
     let Path((tier, slot)) =
         place.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let intent = intent(asked, &actor)?;
-    let Json(preset) = preset.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let Json(Sent { model, parameters }) =
+        preset.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    let preset = Preset { model, parameters };
     let set =
         move |app: &App| app.set_preset(&tier, &slot, &preset, &intent).map_err(ApiError::Model);
     blocking(&app, set).await.map(Json)

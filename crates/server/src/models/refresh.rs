@@ -9,7 +9,7 @@ use callsheet_models::{
     refresh::{self, Report, Request},
 };
 use callsheet_store::Intent;
-use callsheet_types::{BackendSpec, BackendType, ModelKey};
+use callsheet_types::{BackendSpec, BackendType, BackendUrl, ModelKey};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -165,13 +165,18 @@ pub(crate) fn provider(
 }
 
 fn of_backend(backend: &BackendSpec) -> ProviderSpec {
+    let is_at = |kind: ProviderKind| {
+        let url = kind.default_url().and_then(|url| BackendUrl::new(url).ok());
+        url.is_some_and(|url| url.host() == backend.url.host())
+    };
     let kind = match backend.backend_type {
         BackendType::Ollama => ProviderKind::Ollama,
         BackendType::VLLM => ProviderKind::Vllm,
         BackendType::LlamaCpp => ProviderKind::LlamaCpp,
-        BackendType::OpenAI => ProviderKind::OpenAi,
-        BackendType::Anthropic => ProviderKind::Anthropic,
-        BackendType::Exo | BackendType::LMStudio | BackendType::Generic => ProviderKind::Generic,
+        BackendType::OpenAI if is_at(ProviderKind::OpenAi) => ProviderKind::OpenAi,
+        BackendType::Anthropic if is_at(ProviderKind::Anthropic) => ProviderKind::Anthropic,
+        // Whoever answers as they do may say more in its list than they.
+        _ => ProviderKind::Generic,
     };
     ProviderSpec {
         kind: Some(kind),
