@@ -9,7 +9,7 @@ use crate::{
     table::Table,
 };
 use anyhow::anyhow;
-use callsheet_server::models::{PresetChange, PresetView};
+use callsheet_server::models::{PresetChange, PresetPage, PresetView};
 use callsheet_types::Preset;
 use http::Method;
 use serde_json::{Map, Number, Value};
@@ -62,7 +62,14 @@ fn parameters(set: &SetPreset) -> Result<Map<String, Value>, Failure> {
 }
 
 async fn list(context: &Context, api: &Api) -> Result<(), Failure> {
-    let presets: Vec<PresetView> = api.send(Method::GET, "/api/v1/presets", None::<&()>).await?;
+    let mut presets: Vec<PresetView> = Vec::new();
+    let mut path = "/api/v1/presets?limit=10000".to_owned();
+    loop {
+        let page: PresetPage = api.send(Method::GET, &path, None::<&()>).await?;
+        presets.extend(page.presets);
+        let Some(next) = page.next else { break };
+        path = format!("/api/v1/presets?limit=10000&cursor={}", encoded(&next));
+    }
     if context.global.json {
         return print_json(&presets);
     }

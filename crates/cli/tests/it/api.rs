@@ -310,6 +310,36 @@ async fn what_makes_no_sense_is_refused_and_not_left_out() {
 }
 
 #[tokio::test]
+async fn presets_come_in_pages_and_since_when() {
+    let server = server("").start().await;
+    let headers = [("Content-Type", "application/json")];
+    let set = async |slot: &str| {
+        let path = format!("/api/v1/presets/a/{slot}");
+        let reply = server.request("PUT", &path, &headers, br#"{"model": "m"}"#).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    };
+    let names = async |query: &str| {
+        let page = server.get(&format!("/api/v1/presets?{query}")).await.json();
+        let names = page["presets"].as_array().unwrap().iter();
+        let names: Vec<_> =
+            names.map(|preset| preset["name"].as_str().unwrap().to_owned()).collect();
+        (names.join(" "), page["next"].as_str().map(str::to_owned))
+    };
+    for slot in ["z", "x", "y"] {
+        set(slot).await;
+    }
+    let (first, next) = names("limit=2").await;
+    assert_eq!((&*first, next.as_deref()), ("a/x a/y", Some("a/y")));
+    assert_eq!(names("limit=2&cursor=a/y").await, ("a/z".to_owned(), None));
+    let cursor = server.get("/api/v1/changes").await.json()["next"].clone();
+    assert_eq!(names(&format!("updated_since={cursor}")).await.0, "");
+    let changed =
+        server.request("PUT", "/api/v1/presets/a/x", &headers, br#"{"model": "n"}"#).await;
+    assert_eq!(changed.status, 200);
+    assert_eq!(names(&format!("updated_since={cursor}")).await.0, "a/x");
+}
+
+#[tokio::test]
 async fn what_cannot_be_saved_is_not_done() {
     let fake = FakeBackend::start().await;
     let server = server("").start().await;

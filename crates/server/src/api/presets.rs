@@ -4,11 +4,11 @@ use super::{
     ApiError,
     actor::Actor,
     blocking,
-    models::{Change, intent},
+    models::{Change, cursor_of, intent},
 };
 use crate::{
     App,
-    models::{PresetChange, PresetView},
+    models::{PresetChange, PresetPage},
 };
 use axum::{
     Json,
@@ -25,8 +25,35 @@ use std::sync::Arc;
 type Placed = Result<Path<(String, String)>, PathRejection>;
 type Asked = Result<Query<Change>, QueryRejection>;
 
-pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<PresetView>>, ApiError> {
-    blocking(&app, |app| app.list_presets().map_err(ApiError::Model)).await.map(Json)
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListAsked {
+    #[serde(default = "page")]
+    limit: usize,
+    cursor: Option<String>,
+    /// A cursor of the feed, or a moment.
+    updated_since: Option<String>,
+}
+
+fn page() -> usize {
+    100
+}
+
+/// More than anybody pages through.
+const MOST: usize = 10_000;
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    asked: Result<Query<ListAsked>, QueryRejection>,
+) -> Result<Json<PresetPage>, ApiError> {
+    let Query(asked) = asked.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
+    blocking(&app, move |app| {
+        let since = asked.updated_since.map(|since| cursor_of(app, &since)).transpose()?;
+        let limit = asked.limit.clamp(1, MOST);
+        app.list_presets(asked.cursor.as_deref(), since, limit).map_err(ApiError::Model)
+    })
+    .await
+    .map(Json)
 }
 
 /// A preset as it is sent: what it has beside these is a mistake.

@@ -12,7 +12,7 @@ mod transfer;
 
 pub use edit::{Corrected, Correction};
 pub use file::refresh_file;
-pub use preset::{PresetChange, PresetView};
+pub use preset::{PresetChange, PresetPage, PresetView};
 pub use read::{ModelChoice, ModelHistory, ModelRow, ModelView, ModelWhy, PriceText};
 pub use refresh::{RefreshAsked, Refreshed};
 pub use transfer::{Exported, ImportAsked, Imported};

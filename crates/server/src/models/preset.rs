@@ -6,9 +6,10 @@ use callsheet_models::{
     merge::Card,
     presets::{self, PresetName, PresetWarning},
 };
-use callsheet_store::Intent;
+use callsheet_store::{Cursor, Intent};
 use callsheet_types::{Body, Entry, EntryId, Kind, Preset, SourceName, plan::Status};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A preset, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,20 @@ pub struct PresetView {
     pub warnings: Vec<String>,
 }
 
+/// Some presets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PresetPage {
+    /// The presets.
+    pub presets: Vec<PresetView>,
+    /// What to ask for the next page with; `None` where this is the last.
+    pub next: Option<String>,
+    /// How many there are on all pages.
+    pub total: usize,
+}
+
+/// Changes that are read at once.
+const PAGE: usize = 1000;
+
 /// What became of a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PresetChange {
@@ -34,11 +49,38 @@ pub struct PresetChange {
 }
 
 impl App {
-    /// Lists the presets in force.
-    pub fn list_presets(&self) -> Result<Vec<PresetView>, ModelError> {
-        let saved = self.catalog.saved()?;
+    /// Lists presets in force, in the order of their names: those after a name, and those that
+    /// changed after a place in the feed.
+    pub fn list_presets(
+        &self,
+        after: Option<&str>,
+        since: Option<Cursor>,
+        limit: usize,
+    ) -> Result<PresetPage, ModelError> {
+        let mut presets = self.catalog.saved()?.presets;
+        if let Some(since) = since {
+            let changed = self.changed_presets(since)?;
+            presets.retain(|name, _| changed.contains(name));
+        }
+        let total = presets.len();
+        let mut rest =
+            presets.into_iter().filter(|(name, _)| after.is_none_or(|after| &**name > after));
         let view = |(name, (preset, source))| self.view(name, preset, source);
-        saved.presets.into_iter().map(view).collect()
+        let presets = rest.by_ref().take(limit).map(view).collect::<Result<Vec<_>, _>>()?;
+        let next = rest.next().and_then(|_| presets.last().map(|last| last.name.clone()));
+        Ok(PresetPage { presets, next, total })
+    }
+
+    fn changed_presets(&self, since: Cursor) -> Result<BTreeSet<String>, ModelError> {
+        let (mut since, mut changed) = (since, BTreeSet::new());
+        loop {
+            let read = self.catalog.store().changes(since, Some(&Kind::preset()), PAGE)?;
+            changed.extend(read.changes.into_iter().map(|change| change.id.key.to_string()));
+            since = read.next;
+            if !read.has_more {
+                return Ok(changed);
+            }
+        }
     }
 
     /// Sets a preset.
