@@ -99,8 +99,10 @@ fn run(url: &StoreUrl) {
     measure("the same again", 5, || publish(&store, &small));
     let changed = snapshot("import/small", 5_300, 1);
     measure("publish 5,300 changed entries", 1, || publish(&store, &changed));
-    let one =
-        Snapshot { extent: Extent::Part { removed: Vec::new() }, ..snapshot("local/api", 1, 0) };
+    let one = Snapshot {
+        extent: Extent::Part { removed: Vec::new(), withdrawn: Vec::new() },
+        ..snapshot("local/api", 1, 0)
+    };
     let mut version = 0;
     measure("publish one entry", 15, || {
         version += 1;

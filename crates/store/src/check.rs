@@ -28,6 +28,7 @@ pub(crate) fn check(
     connection: &mut Connection,
     project: &dyn Project,
 ) -> Result<Vec<Problem>, StoreError> {
+    connection.take_time()?;
     let mut problems = Vec::new();
     for part in [Part::File, Part::State, Part::Cards] {
         let found = match part {

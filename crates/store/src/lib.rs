@@ -170,6 +170,7 @@ impl Store {
     /// Makes all rows anew, and returns how many there are.
     pub fn rebuild(&self, project: &dyn Project) -> Result<usize, StoreError> {
         self.pool().write(|transaction| {
+            transaction.take_time()?;
             let mut counter = Counter::lock(transaction)?;
             let count = rows::rebuild(transaction, project, &mut counter)?;
             counter.write(transaction)?;

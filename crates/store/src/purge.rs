@@ -36,6 +36,7 @@ pub(crate) fn purge(pool: &Pool, before: Timestamp, dry_run: bool) -> Result<Pur
 }
 
 fn forget(transaction: &mut Transaction<'_>, before: Timestamp) -> Result<Purged, StoreError> {
+    transaction.take_time()?;
     let mut counter = Counter::lock(transaction)?;
     // Clocks differ; what is forgotten is the feed's beginning, up to the first change that is not
     // old enough.

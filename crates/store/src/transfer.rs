@@ -151,6 +151,7 @@ pub(crate) fn export(
     connection: &mut Connection,
     out: &mut dyn Write,
 ) -> Result<(Counts, Digest), StoreError> {
+    connection.take_time()?;
     let mut writer =
         Writer { out, counts: Counts::default(), lines: Sha256::new(), state: Sha256::new() };
     let header = Line::Header { format: FORMAT.to_owned(), version: VERSION, schema: SCHEMA };
@@ -274,6 +275,7 @@ pub(crate) fn import(
     input: &mut dyn BufRead,
     project: &dyn Project,
 ) -> Result<Counts, StoreError> {
+    transaction.take_time()?;
     let counter = Counter::lock(transaction)?;
     let sources = transaction.number("SELECT COUNT(*) FROM sources", &[])?;
     if counter.cursor > 0 || sources > 0 {

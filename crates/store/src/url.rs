@@ -1,10 +1,10 @@
 use callsheet_types::Secret;
-use postgres::config::{Host, SslMode};
 use std::{
     fmt::{self, Write as _},
     path::PathBuf,
     str::FromStr,
 };
+use tokio_postgres::config::{Host, SslMode};
 
 /// Where the database is: a file of SQLite, or a PostgreSQL server. Neither `Display` nor `Debug`
 /// shows a password.
@@ -18,11 +18,13 @@ pub enum StoreUrl {
 
 /// How a PostgreSQL server is reached. `sslmode=` is `disable`, `prefer` (the default: encrypted
 /// where the server can, except on this machine) or `require`; a certificate is always verified.
+/// `connect_timeout=` is how long a server may take to let one in (5 seconds), and
+/// `tcp_user_timeout=` for how long it may say nothing to a question (30 seconds).
 #[derive(Clone)]
 pub struct PostgresUrl {
     /// The address as it was given, and the password that was set beside it.
     given: (String, Option<Secret>),
-    config: Box<postgres::Config>,
+    config: Box<tokio_postgres::Config>,
 }
 
 impl PartialEq for PostgresUrl {
@@ -59,7 +61,7 @@ impl StoreUrl {
 }
 
 impl PostgresUrl {
-    pub(crate) fn config(&self) -> &postgres::Config {
+    pub(crate) fn config(&self) -> &tokio_postgres::Config {
         &self.config
     }
 
@@ -99,7 +101,7 @@ impl FromStr for StoreUrl {
             return Err(StoreUrlError(expected.to_owned()));
         }
         // What the parser says of a bad address may quote it.
-        let config = text.parse::<postgres::Config>().map_err(|_| {
+        let config = text.parse::<tokio_postgres::Config>().map_err(|_| {
             StoreUrlError(
                 "it is no address of PostgreSQL: expected postgres://user@host:port/database, and after `?` only its parameters, such as sslmode=disable, prefer or require"
                     .to_owned(),

@@ -90,7 +90,7 @@ pub(crate) struct Row<'a> {
 
 enum Cells<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
-    Postgres(&'a ::postgres::Row),
+    Postgres(&'a tokio_postgres::Row),
 }
 
 impl Row<'_> {
@@ -289,6 +289,23 @@ impl Connection {
             (Dialect::Postgres, Mode::Write) => "BEGIN ISOLATION LEVEL READ COMMITTED",
         })?;
         Ok(Transaction { connection: self, is_open: true })
+    }
+
+    /// Lets the statements of the transaction take as long as it takes to go through all that is
+    /// stored.
+    pub(crate) fn take_time(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(connection) => connection.take_time(),
+        }
+    }
+
+    /// Returns whether the database is still there.
+    fn is_answered(&mut self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Postgres(connection) => connection.is_answered(),
+        }
     }
 
     /// Returns whether the connection can be used again.

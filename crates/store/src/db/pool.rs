@@ -105,7 +105,7 @@ impl Pool {
     /// Nothing that writes is tried twice, so whether the server is still there is asked before.
     fn connection_that_answers(&self) -> Result<Connection, StoreError> {
         if let Some(mut connection) = self.take() {
-            if matches!(connection, Connection::Sqlite(_)) || connection.batch("").is_ok() {
+            if connection.is_answered() {
                 return Ok(connection);
             }
             self.lock().clear();

@@ -1,38 +1,69 @@
-//! PostgreSQL, by the blocking client.
+//! PostgreSQL. What goes over the connections runs on a thread of the store's own; who asks waits for
+//! the answer on its own thread, whatever else drives that, and not without end.
 
 use super::{Cells, Column, Row, Table, Type, Value, Visit};
 use crate::{StoreError, url::PostgresUrl};
-use postgres::{
-    Client, Error, NoTls, Statement,
+use futures_util::StreamExt as _;
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    io,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+use tokio::{
+    runtime::{self, Handle, Runtime},
+    task::AbortHandle,
+};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Error, NoTls, Socket, Statement,
     config::SslMode,
     error::SqlState,
-    fallible_iterator::FallibleIterator as _,
+    tls::{MakeTlsConnect, TlsConnect},
     types::{self, IsNull, ToSql, to_sql_checked},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// For how long a server may acknowledge nothing, not even that it is there.
+/// For how long a server may say nothing to a question, unless `tcp_user_timeout` of the address
+/// says otherwise.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// For how long a server may take to answer at first.
+/// The same where all that is stored is read or written.
+const LONG_SILENCE: Duration = Duration::from_mins(15);
+
+/// How long one waits for a lock at most.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// For how long a server may take to let one in, unless `connect_timeout` says otherwise.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Rows that are sent at once.
 const ROWS_AT_ONCE: usize = 5_000;
 
-/// What holds for every connection: how long one waits for a lock, and how long the server keeps
-/// the locks of somebody who went away in the middle. The tables have a schema of their own, so
-/// that a database can be shared with something else.
-const SETTINGS: &str = "SET search_path TO callsheet; SET lock_timeout TO '10s';
-     SET idle_in_transaction_session_timeout TO '5min'; SET client_min_messages TO warning";
-
 pub(crate) struct Connection {
-    /// Always there but in `drop`.
-    client: Option<Client>,
+    /// None when it was given up.
+    link: Option<Link>,
     statements: HashMap<String, Statement>,
     is_in_transaction: bool,
+    /// Whether the transaction may take long.
+    is_long: bool,
+    silence: Duration,
     place: Arc<str>,
+}
+
+/// What is there as long as the server answers.
+struct Link {
+    client: Client,
+    /// Ends what reads from the server and writes to it.
+    driver: AbortHandle,
+    /// That something was written.
+    notices: Receiver<()>,
 }
 
 impl Connection {
@@ -45,6 +76,7 @@ impl Connection {
             config.tcp_user_timeout(SILENCE);
             config.keepalives_idle(SILENCE);
         }
+        let silence = config.get_tcp_user_timeout().copied().unwrap_or(SILENCE);
         if config.get_application_name().is_none() {
             config.application_name("callsheet");
         }
@@ -53,24 +85,22 @@ impl Connection {
             SslMode::Prefer => url.is_local(),
             _ => false,
         };
-        let client = if is_plain {
+        let link = if is_plain {
             config.ssl_mode(SslMode::Disable);
-            apart(|| config.connect(NoTls))
+            link(config, NoTls, place)
         } else {
-            let tls = tls().map_err(|cause| StoreError::Unreachable {
-                place: place.clone(),
-                cause: Box::new(cause),
-            })?;
-            apart(|| config.connect(tls))
+            let tls = tls().map_err(|cause| unreachable(place, cause))?;
+            link(config, tls, place)
         };
-        let client = client.map_err(|error| unreachable(place, error))?;
         let mut opened = Self {
-            client: Some(client),
+            link: Some(link?),
             statements: HashMap::new(),
             is_in_transaction: false,
+            is_long: false,
+            silence,
             place: place.clone(),
         };
-        opened.batch(SETTINGS)?;
+        opened.batch(&settings(silence))?;
         Ok(opened)
     }
 
@@ -79,15 +109,55 @@ impl Connection {
     }
 
     pub(super) fn is_usable(&self) -> bool {
-        !self.is_in_transaction && self.client.as_ref().is_some_and(|client| !client.is_closed())
+        !self.is_in_transaction && self.link.as_ref().is_some_and(|link| !link.client.is_closed())
     }
 
-    fn client(&mut self) -> Result<&mut Client, StoreError> {
-        let place = &self.place;
-        self.client.as_mut().ok_or_else(|| StoreError::Unreachable {
-            place: place.clone(),
-            cause: "the connection is closed".into(),
-        })
+    /// Returns whether the server is there. It has nothing to do for this, so it can be quick.
+    pub(super) fn is_answered(&mut self) -> bool {
+        let patience = self.silence.min(CONNECT_PATIENCE);
+        self.ask_for(patience, async |client| client.batch_execute("").await).is_ok()
+    }
+
+    /// Lets the statements of this transaction take long.
+    pub(super) fn take_time(&mut self) -> Result<(), StoreError> {
+        self.batch("SET LOCAL statement_timeout TO 0")?;
+        self.is_long = true;
+        Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_long { self.silence.max(LONG_SILENCE) } else { self.silence }
+    }
+
+    fn ask<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
+        self.ask_for(self.patience(), ask)
+    }
+
+    /// Asks the server something, and gives the connection up if no answer comes.
+    fn ask_for<T>(
+        &mut self,
+        patience: Duration,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, StoreError> {
+        let Some(link) = &self.link else {
+            return Err(unreachable(&self.place, "the connection is closed"));
+        };
+        match wait(ask(&link.client), patience) {
+            Some(done) => done.map_err(|error| fail(&self.place, error)),
+            None => Err(self.give_up(patience)),
+        }
+    }
+
+    /// An answer that still came would be taken for that to the next question.
+    fn give_up(&mut self, patience: Duration) -> StoreError {
+        if let Some(link) = self.link.take() {
+            link.driver.abort();
+        }
+        let seconds = patience.as_secs_f32();
+        unreachable(&self.place, format!("the server said nothing for {seconds} seconds"))
     }
 
     /// Asking the server to prepare a statement costs as much as executing it.
@@ -95,9 +165,7 @@ impl Connection {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let place = self.place.clone();
-        let client = self.client()?;
-        let statement = apart(|| client.prepare(sql)).map_err(|error| fail(&place, error))?;
+        let statement = self.ask(async |client| client.prepare(sql).await)?;
         // The texts are few, but for lists of conditions.
         if self.statements.len() >= 256 {
             self.statements.clear();
@@ -113,19 +181,10 @@ impl Connection {
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         let statement = self.prepare(sql)?;
+        let rows = self.ask(async |client| client.query_raw(&statement, values).await)?;
+        let mut rows = pin!(rows);
         let place = self.place.clone();
-        let client = self.client()?;
-        if is_driven() {
-            // The rows are read elsewhere, all of them, and looked at here.
-            let values: Vec<_> = values.into_iter().collect();
-            let rows = apart(|| client.query_raw(&statement, values)?.collect::<Vec<_>>());
-            for row in &rows.map_err(|error| fail(&place, error))? {
-                visit(&Row { place: &place, cells: Cells::Postgres(row) })?;
-            }
-            return Ok(());
-        }
-        let mut rows = client.query_raw(&statement, values).map_err(|error| fail(&place, error))?;
-        while let Some(row) = rows.next().map_err(|error| fail(&place, error))? {
+        while let Some(row) = self.ask(async |_| rows.next().await.transpose())? {
             visit(&Row { place: &place, cells: Cells::Postgres(&row) })?;
         }
         Ok(())
@@ -151,19 +210,16 @@ impl Connection {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, StoreError> {
         let statement = self.prepare(sql)?;
-        let place = self.place.clone();
-        let client = self.client()?;
-        apart(|| client.execute(&statement, values)).map_err(|error| fail(&place, error))
+        self.ask(async |client| client.execute(&statement, values).await)
     }
 
     pub(super) fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
-        let place = self.place.clone();
-        let client = self.client()?;
-        let done = apart(|| client.batch_execute(sql)).map_err(|error| fail(&place, error));
+        let done = self.ask(async |client| client.batch_execute(sql).await);
         if sql.starts_with("BEGIN") {
             self.is_in_transaction = done.is_ok();
         } else if sql == "COMMIT" || sql == "ROLLBACK" {
             self.is_in_transaction = done.is_err();
+            self.is_long = false;
         }
         done
     }
@@ -223,46 +279,112 @@ impl Connection {
 
     /// Waits until the server says that something was written, or the time is over.
     pub(crate) fn wait_for_notice(&mut self, at_most: Duration) -> Result<(), StoreError> {
-        let place = self.place.clone();
-        let client = self.client()?;
-        client.notifications().timeout_iter(at_most).next().map_err(|error| fail(&place, error))?;
-        // One is enough to look; the others would only wake for what is seen then.
-        while client.notifications().iter().next().map_err(|error| fail(&place, error))?.is_some() {
+        let notice = self.link.as_ref().map(|link| link.notices.recv_timeout(at_most));
+        match notice {
+            Some(Ok(()) | Err(RecvTimeoutError::Timeout)) => Ok(()),
+            Some(Err(RecvTimeoutError::Disconnected)) | None => {
+                Err(unreachable(&self.place, "the server closed the connection"))
+            }
         }
-        if client.is_closed() {
-            return Err(StoreError::Unreachable {
-                place,
-                cause: "the server closed the connection".into(),
-            });
-        }
-        Ok(())
     }
 }
 
-/// Returns whether this thread may be one that drives a runtime, as that of a short command does.
-fn is_driven() -> bool {
-    tokio::runtime::Handle::try_current().is_ok()
+/// What holds for every connection: how long the server works on a statement, how long one waits for
+/// a lock, and how long the server keeps the locks of somebody who went away in the middle. The
+/// tables have a schema of their own, so that a database can be shared with something else.
+fn settings(silence: Duration) -> String {
+    // The server gives up before one gives up the server, so that the connection is kept.
+    let statement = (silence * 5 / 6).as_millis().max(1);
+    let lock = (silence / 2).min(LOCK_PATIENCE).as_millis().max(1);
+    format!(
+        "SET search_path TO callsheet; SET statement_timeout TO {statement};
+         SET lock_timeout TO {lock}; SET idle_in_transaction_session_timeout TO '5min';
+         SET client_min_messages TO warning"
+    )
 }
 
-/// Asks the server something. The client brings a runtime of its own, and ends the process where
-/// another one drives the thread: there a thread of its own does it, which costs little beside the
-/// way to the server and back.
-fn apart<T: Send>(ask: impl FnOnce() -> T + Send) -> T {
-    if !is_driven() {
-        return ask();
+/// Returns where connections are driven: one thread for all of them, for as long as the process
+/// lives.
+fn drivers() -> io::Result<Handle> {
+    static DRIVERS: Mutex<Option<Runtime>> = Mutex::new(None);
+    let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(drivers) = &*drivers {
+        return Ok(drivers.handle().clone());
     }
-    let asked = std::thread::scope(|scope| scope.spawn(ask).join());
-    asked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let made = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("postgres")
+        .enable_io()
+        .enable_time()
+        .build()?;
+    Ok(drivers.insert(made).handle().clone())
 }
 
-/// The client brings a runtime of its own, which must not be dropped where another one runs, as may
-/// be when the last owner of a store goes.
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            let close = std::thread::Builder::new().spawn(move || drop(client));
-            drop(close);
+/// Opens a connection; the whole greeting has to be done in time, not only the first packet.
+fn link<T>(config: Config, tls: T, place: &Arc<str>) -> Result<Link, StoreError>
+where
+    T: MakeTlsConnect<Socket, Stream: Send + 'static, TlsConnect: Send> + Send + 'static,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let drivers = drivers().map_err(|error| unreachable(place, error))?;
+    let places = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+    let each = config.get_connect_timeout().copied().unwrap_or(CONNECT_PATIENCE);
+    let patience = each.saturating_mul(u32::try_from(places).unwrap_or(u32::MAX));
+    let (opened, opening) = sync_channel(1);
+    let driver = drivers.spawn(async move {
+        let (client, mut connection) = match config.connect(tls).await {
+            Ok(connected) => connected,
+            Err(error) => return drop(opened.try_send(Err(error))),
+        };
+        let (teller, notices) = sync_channel(1);
+        if opened.try_send(Ok((client, notices))).is_err() {
+            return;
         }
+        drop(opened);
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            tell(&teller, &message);
+        }
+    });
+    let driver = driver.abort_handle();
+    match opening.recv_timeout(patience) {
+        Ok(Ok((client, notices))) => Ok(Link { client, driver, notices }),
+        Ok(Err(error)) => Err(unreachable(place, error)),
+        Err(_) => {
+            driver.abort();
+            let seconds = patience.as_secs_f32();
+            Err(unreachable(place, format!("no connection after {seconds} seconds")))
+        }
+    }
+}
+
+/// One notice that is not yet looked at is enough; the others would only wake for what is seen then.
+fn tell(teller: &SyncSender<()>, message: &AsyncMessage) {
+    if matches!(message, AsyncMessage::Notification(_)) {
+        let _ = teller.try_send(());
+    }
+}
+
+/// Wakes a thread that waits for an answer.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits on this thread, which a runtime may drive: what is waited for makes its way elsewhere.
+fn wait<F: Future>(future: F, at_most: Duration) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let started = Instant::now();
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return Some(done);
+        }
+        let left = at_most.checked_sub(started.elapsed()).filter(|left| !left.is_zero())?;
+        thread::park_timeout(left);
     }
 }
 
@@ -353,15 +475,18 @@ fn tls() -> Result<MakeRustlsConnect, rustls::Error> {
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn unreachable(place: &Arc<str>, error: Error) -> StoreError {
-    StoreError::Unreachable { place: place.clone(), cause: Box::new(error) }
+fn unreachable(
+    place: &Arc<str>,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> StoreError {
+    StoreError::Unreachable { place: place.clone(), cause: cause.into() }
 }
 
 fn fail(place: &Arc<str>, error: Error) -> StoreError {
     let Some(state) = error.code() else {
         let is_broken = error.is_closed()
             || std::error::Error::source(&error)
-                .is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+                .is_some_and(<dyn std::error::Error>::is::<io::Error>);
         return if is_broken {
             unreachable(place, error)
         } else {
@@ -370,6 +495,8 @@ fn fail(place: &Arc<str>, error: Error) -> StoreError {
     };
     let is_busy = [
         SqlState::LOCK_NOT_AVAILABLE,
+        // It took longer than a statement may.
+        SqlState::QUERY_CANCELED,
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
     ]

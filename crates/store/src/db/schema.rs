@@ -158,6 +158,7 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<(), StoreE
     if transaction.dialect() == Dialect::Postgres {
         transaction.batch("SELECT pg_advisory_xact_lock(4919253168)")?;
     }
+    transaction.take_time()?;
     // Another process may have been faster.
     let found = found(&mut transaction)?;
     for (i, step) in STEPS.iter().enumerate().skip(usize::try_from(found).unwrap_or(usize::MAX)) {

@@ -10,5 +10,6 @@ mod maintenance;
 mod open;
 mod processes;
 mod properties;
+mod silence;
 mod support;
 mod tls;

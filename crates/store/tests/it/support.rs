@@ -52,6 +52,11 @@ impl Database {
         Store::open(&self.url).unwrap()
     }
 
+    /// Returns the address of a server with a parameter.
+    pub(crate) fn with(&self, parameter: &str) -> StoreUrl {
+        format!("{}?{parameter}", self.address.as_ref().unwrap()).parse().unwrap()
+    }
+
     /// Says something that is another as soon as anything was written.
     pub(crate) fn written(&self) -> String {
         match &self.url {
@@ -173,7 +178,7 @@ pub(crate) fn part(
     entries: impl IntoIterator<Item = Entry>,
     removed: impl IntoIterator<Item = EntryId>,
 ) -> Snapshot {
-    let extent = Extent::Part { removed: removed.into_iter().collect() };
+    let extent = Extent::Part { removed: removed.into_iter().collect(), withdrawn: Vec::new() };
     Snapshot { extent, revision: None, ..whole(name, entries) }
 }
 
