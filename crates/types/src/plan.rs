@@ -26,10 +26,12 @@ pub struct Snapshot {
 pub enum Extent {
     /// For all entries of these kinds: those that it does not hold are withdrawn.
     Whole(Vec<Kind>),
-    /// For the entries that it holds, and for these, which somebody removed.
+    /// For the entries that it holds, and for these, which are gone.
     Part {
-        /// What is to be removed.
+        /// What somebody removed.
         removed: Vec<EntryId>,
+        /// What its source was asked for and no longer publishes.
+        withdrawn: Vec<EntryId>,
     },
 }
 
@@ -304,8 +306,14 @@ pub fn plan(current: &Current, snapshot: &Snapshot, policy: PlanPolicy) -> Resul
             }
             changes.extend(lost.into_iter().map(|(id, head)| gone(id, head, Action::Withdrawn)));
         }
-        Extent::Part { removed } => {
+        Extent::Part { removed, withdrawn } => {
             let removed: HashSet<_> = removed.iter().filter(|id| !seen.contains_key(id)).collect();
+            let is_only_gone = |id: &&EntryId| !seen.contains_key(id) && !removed.contains(id);
+            let withdrawn: HashSet<_> = withdrawn.iter().filter(is_only_gone).collect();
+            changes.extend(withdrawn.into_iter().filter_map(|id| {
+                let head = current.heads.get(id).filter(|head| head.status == Status::Active)?;
+                Some(gone(id, head, Action::Withdrawn))
+            }));
             changes.extend(removed.into_iter().filter_map(|id| {
                 let head = current.heads.get(id).filter(|head| head.status != Status::Removed)?;
                 Some(gone(id, head, Action::Removed))

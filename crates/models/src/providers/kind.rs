@@ -116,6 +116,11 @@ impl ProviderKind {
         })
     }
 
+    /// Returns whether it answers with all that it has, and is not asked about models one by one.
+    pub fn has_whole_list(self) -> bool {
+        !matches!(self, Self::Replicate | Self::HuggingFace)
+    }
+
     /// Returns whether it lists nothing to those who have no key.
     pub fn needs_key(self) -> bool {
         matches!(self, Self::OpenAi | Self::Anthropic | Self::Google | Self::Replicate)

@@ -12,7 +12,7 @@ use crate::providers::{self, Listed, Listing, Provider, ProviderError};
 use callsheet_sources::Http;
 use callsheet_store::{Intent, Project, PublishError, Source, Store, StoreError, Stored};
 use callsheet_types::{
-    Body, Entry, Kind, Layer, ModelKey, Snapshot, SourceName,
+    Body, Entry, EntryId, Kind, Layer, ModelKey, Snapshot, SourceName,
     plan::{Action, Extent, PlanPolicy, Status},
 };
 use futures_util::future;
@@ -252,7 +252,7 @@ async fn one(
         Listed::NotModified => None,
     };
     on_progress(Progress::Listed { provider: name(), models });
-    let snapshot = match snapshot(provider, &listed, &known, ids.is_some(), request.at) {
+    let snapshot = match snapshot(provider, &listed, &known, ids.as_deref(), request.at) {
         Ok(snapshot) => snapshot,
         Err(reason) => return report.fail(provider, &known, ids.as_deref(), &reason),
     };
@@ -339,7 +339,7 @@ fn snapshot(
     provider: &Provider,
     listed: &Listed,
     known: &Known,
-    is_part: bool,
+    ids: Option<&[ModelKey]>,
     at: Timestamp,
 ) -> Result<Snapshot, String> {
     let source = SourceName::new(Layer::Provider, &provider.name).map_err(|e| e.to_string())?;
@@ -351,10 +351,11 @@ fn snapshot(
         source,
         revision: None,
         observed_at: Some(at),
-        extent: if is_part {
-            Extent::Part { removed: Vec::new() }
-        } else {
-            Extent::Whole(vec![Kind::model()])
+        extent: match ids {
+            Some(ids) => {
+                Extent::Part { removed: Vec::new(), withdrawn: gone(provider, listed, ids) }
+            }
+            None => Extent::Whole(vec![Kind::model()]),
         },
         entries: Vec::new(),
         problems: Vec::new(),
@@ -386,12 +387,24 @@ fn snapshot(
         snapshot.revision = None;
     }
     // A part says nothing of what the whole was like.
-    if is_part {
+    if ids.is_some() {
         let source = known.source.as_ref();
         snapshot.revision = source.and_then(|source| source.revision.clone());
         snapshot.problems = source.map(|source| source.problems.clone()).unwrap_or_default();
     }
     Ok(snapshot)
+}
+
+/// Returns which of the models that were asked for are gone. Who is asked about models one by one
+/// may keep one to itself; only a whole list that has not got it says so.
+fn gone(provider: &Provider, listed: &Listed, ids: &[ModelKey]) -> Vec<EntryId> {
+    let Listed::New(listing) = listed else { return Vec::new() };
+    if !provider.kind.has_whole_list() {
+        return Vec::new();
+    }
+    let is_there = |id: &str| listing.models.contains_key(id) || listing.unread.contains(id);
+    let gone = ids.iter().filter(|key| !is_there(key.id()));
+    gone.map(|key| EntryId::new(Kind::model(), key.as_str())).collect()
 }
 
 /// Publishes a snapshot, and returns what was done (or would be) to which model.

@@ -260,6 +260,33 @@ async fn only_the_models_that_are_named_are_touched() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_asked_for_and_gone_from_the_list_is_withdrawn_alone() {
+    let scene = Scene::new();
+    let fake = FakeProvider::start(Speaks::OpenRouter, models(4)).await;
+    let providers = [provider("or", &fake, Speaks::OpenRouter)];
+    scene.whole(&providers).await;
+    fake.set_models(models(2));
+    let request = || Request { ids: vec![key("or:acme/m1"), key("or:acme/m2")], ..scene.request() };
+    let report = scene.refresh(&providers, &request()).await;
+    assert_eq!(said(&report), ["or:acme/m1 ok", "or:acme/m2 missing"]);
+    assert_eq!((counts(&report), &report.withdrawn[..]), ((2, 1, 1), &[key("or:acme/m2")][..]));
+    let status = ["or:acme/m1", "or:acme/m2", "or:acme/m3"].map(|key| scene.status(key));
+    assert_eq!(status, [Status::Active, Status::Withdrawn, Status::Active].map(Some));
+    assert_eq!(counts(&scene.refresh(&providers, &request()).await), (2, 1, 0));
+
+    // Who fails, and who is asked about each, says nothing of what is gone.
+    let hub = FakeProvider::start(Speaks::Replicate, models(1)).await;
+    let mut each = provider("hub", &hub, Speaks::Replicate);
+    each.models = Some(vec!["acme/m0".to_owned()]);
+    let providers = [each];
+    scene.whole(&providers).await;
+    hub.set_models([]);
+    let request = Request { ids: vec![key("hub:acme/m0")], ..scene.request() };
+    scene.refresh(&providers, &request).await;
+    assert_eq!(scene.status("hub:acme/m0"), Some(Status::Active));
+}
+
+#[tokio::test]
 async fn what_is_known_is_not_fetched_again_unless_somebody_touched_it() {
     let scene = Scene::new();
     let fake =
@@ -287,7 +314,7 @@ async fn what_is_known_is_not_fetched_again_unless_somebody_touched_it() {
         source: SourceName::parse("provider/or").unwrap(),
         revision: source.revision.clone(),
         observed_at: None,
-        extent: Extent::Part { removed },
+        extent: Extent::Part { removed, withdrawn: Vec::new() },
         entries: Vec::new(),
         problems: Vec::new(),
     };

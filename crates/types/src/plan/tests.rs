@@ -43,8 +43,9 @@ fn snapshots() -> impl Strategy<Value = Snapshot> {
     let extent = prop_oneof![
         Just(Extent::Whole(vec![Kind::model()])),
         Just(Extent::Whole(vec![Kind::model(), Kind::preset()])),
-        entries().prop_map(|gone| Extent::Part {
-            removed: gone.into_iter().map(|entry| entry.id).collect()
+        (entries(), entries()).prop_map(|(removed, withdrawn)| Extent::Part {
+            removed: removed.into_iter().map(|entry| entry.id).collect(),
+            withdrawn: withdrawn.into_iter().map(|entry| entry.id).collect(),
         }),
     ];
     (extent, entries()).prop_map(|(extent, entries)| snapshot(Layer::Local, extent, entries))
@@ -94,7 +95,10 @@ proptest! {
         for (id, head) in &earlier.heads {
             let goes = match &last.extent {
                 Extent::Whole(kinds) => kinds.contains(&id.kind) && head.status == Status::Active,
-                Extent::Part { removed } => removed.contains(id) && head.status != Status::Removed,
+                Extent::Part { removed, withdrawn } => {
+                    removed.contains(id) && head.status != Status::Removed
+                        || withdrawn.contains(id) && head.status == Status::Active
+                }
             };
             if !said.contains_key(id) {
                 prop_assert_eq!(goes, current.heads[id].status != head.status);
@@ -113,7 +117,10 @@ proptest! {
 
     #[test]
     fn what_is_refused_is_exactly_what_conflicts(first in entries(), second in entries()) {
-        let part = |entries| snapshot(Layer::Local, Extent::Part { removed: Vec::new() }, entries);
+        let part = |entries| {
+            let extent = Extent::Part { removed: Vec::new(), withdrawn: Vec::new() };
+            snapshot(Layer::Local, extent, entries)
+        };
         let strict = PlanPolicy::default();
         let lenient = PlanPolicy { on_conflict: OnConflict::PreferLocal, ..strict };
         let mut current = Current::default();
@@ -165,4 +172,24 @@ fn what_stands_twice_counts_once_and_is_named_if_it_differs() {
     assert_eq!(plan.changes[0].body, Some(entry(1, 1).body));
     let places: Vec<_> = plan.problems.iter().map(|problem| &*problem.place).collect();
     assert_eq!(places, ["model p:1"]);
+}
+
+#[test]
+fn what_a_part_was_asked_for_and_has_not_is_withdrawn_alone() {
+    let all = snapshot(
+        Layer::Provider,
+        Extent::Whole(vec![Kind::model()]),
+        (0..5).map(|key| entry(key, 0)).collect(),
+    );
+    let mut current = Current::default();
+    let first = plan(&current, &all, PlanPolicy::default()).unwrap();
+    apply(&mut current, &first);
+    let ids = |keys: &[u8]| keys.iter().map(|key| entry(*key, 0).id).collect::<Vec<_>>();
+    let extent = Extent::Part { removed: ids(&[1]), withdrawn: ids(&[0, 1, 2, 2, 9]) };
+    let part = snapshot(Layer::Provider, extent, vec![entry(0, 0)]);
+    let done = plan(&current, &part, PlanPolicy::default()).unwrap();
+    let steps: Vec<_> =
+        done.changes.iter().map(|change| (change.id.clone(), change.action)).collect();
+    let [one, two] = [1, 2].map(|key| entry(key, 0).id);
+    assert_eq!(steps, [(one, Action::Removed), (two, Action::Withdrawn)]);
 }
