@@ -58,9 +58,15 @@ fn choose(mut named: Vec<CardRow>) -> Vec<CardRow> {
     named
 }
 
+/// How many models are looked at for each attempt to find what was meant.
+const MOST_CANDIDATES: usize = 300;
+
 /// Returns up to three keys that somebody may have meant who wrote a name that finds nothing, the
-/// nearest first.
+/// nearest first; none for a text that is too long for a name.
 pub fn near(store: &Store, text: &str) -> Result<Vec<String>, StoreError> {
+    if text.len() > near::LONGEST {
+        return Ok(Vec::new());
+    }
     let words: Vec<String> = search_words(text).collect();
     let found = search(store, words.clone())?;
     let mut near: BTreeSet<(usize, String)> =
@@ -97,7 +103,7 @@ fn search(store: &Store, words: Vec<String>) -> Result<Vec<CardRow>, StoreError>
     let query = CardQuery {
         kind: Kind::model().to_string(),
         search: words,
-        limit: Some(1000),
+        limit: Some(MOST_CANDIDATES),
         without_bodies: true,
         ..CardQuery::default()
     };

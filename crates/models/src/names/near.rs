@@ -1,7 +1,14 @@
 //! What somebody may have meant who wrote a name wrongly.
 
+/// The most bytes of a text that may be a name written wrongly: to measure how far it is from others
+/// takes time by the length of both.
+pub(crate) const LONGEST: usize = 100;
+
 /// Returns up to three of the known names that a text is nearly one of, the nearest first.
 pub(crate) fn closest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    if text.len() > LONGEST {
+        return Vec::new();
+    }
     let text = text.to_lowercase();
     let at_most = (text.chars().count() / 3).max(1);
     let mut near: Vec<(usize, &str)> = known
