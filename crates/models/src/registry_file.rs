@@ -13,6 +13,7 @@ use crate::{
 use callsheet_types::Digest;
 use serde_json::Value;
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -26,6 +27,8 @@ pub struct RegistryFile {
     /// What it held.
     read: Digest,
     document: Value,
+    /// Where the models of each id stand in the list.
+    by_id: HashMap<String, Vec<usize>>,
 }
 
 /// What became of a merge.
@@ -76,13 +79,26 @@ impl RegistryFile {
         let target = fs::canonicalize(path).map_err(unreadable)?;
         let bytes = fs::read(&target).map_err(unreadable)?;
         let document = parse(&path.display().to_string(), &bytes)?;
-        Ok(Self { path: target, read: Digest::of(&bytes), document })
+        Ok(Self::of(target, &bytes, document))
     }
 
     /// Reads a text that is in no file, and so cannot be written.
     pub(crate) fn in_memory(bytes: &[u8]) -> Result<Self, FormatError> {
         let document = parse("registry", bytes)?;
-        Ok(Self { path: PathBuf::new(), read: Digest::of(bytes), document })
+        Ok(Self::of(PathBuf::new(), bytes, document))
+    }
+
+    fn of(path: PathBuf, bytes: &[u8], document: Value) -> Self {
+        let by_id = HashMap::new();
+        let mut file = Self { path, read: Digest::of(bytes), document, by_id };
+        let mut by_id: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, entry) in file.models().iter().enumerate() {
+            if let Some((_, id)) = named(entry) {
+                by_id.entry(id.to_owned()).or_default().push(index);
+            }
+        }
+        file.by_id = by_id;
+        file
     }
 
     /// Returns each model's provider and id, in the order of ids. Entries without them are kept and
@@ -104,18 +120,17 @@ impl RegistryFile {
     /// them; capabilities are added. What the facts do not say stays. A model that is not there is
     /// added. One that is there once with its id, under another provider, gets the new provider.
     pub fn merge(&mut self, id: &str, provider: &str, facts: &Facts) -> Merged {
-        let Some(models) = self.models_mut() else { return Merged::default() };
-        let same_id: Vec<_> = (0..models.len())
-            .filter(|index| named(&models[*index]).is_some_and(|(_, known)| known == id))
-            .collect();
+        let Some(models) = models_mut(&mut self.document) else { return Merged::default() };
+        let same_id = self.by_id.get(id).map_or(&[][..], Vec::as_slice);
         let exactly = same_id.iter().find(|index| named(&models[**index]) == Some((provider, id)));
-        let found = match (exactly, same_id.as_slice()) {
+        let found = match (exactly, same_id) {
             (Some(index), _) | (None, [index]) => Some(*index),
             _ => None,
         };
         let Some(index) = found else {
             let mut entry = registry::blank(provider, id);
             let left = registry::merge(&mut entry, facts);
+            self.by_id.entry(id.to_owned()).or_default().push(models.len());
             models.push(Value::Object(entry));
             return Merged { changed: true, left };
         };
@@ -182,10 +197,6 @@ impl RegistryFile {
             list => Some(list),
         };
         list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
-    }
-
-    fn models_mut(&mut self) -> Option<&mut Vec<Value>> {
-        models_mut(&mut self.document)
     }
 }
 
