@@ -1,7 +1,10 @@
 //! The committed document says what the API really answers.
 
-use crate::server;
-use callsheet_testkit::{FakeBackend, Reply, TestServer};
+use crate::{
+    models::{openrouter, registry},
+    server,
+};
+use callsheet_testkit::{FakeBackend, FakeModel, FakeProvider, Reply, Speaks, TestServer};
 use serde_json::{Value, json};
 
 /// Returns what is wrong with a value, or nothing. Knows as much of JSON Schema as the document
@@ -57,7 +60,8 @@ fn faults(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Stri
     if value.as_f64().zip(schema["minimum"].as_f64()).is_some_and(|(value, least)| value < least) {
         found.push(format!("{at}: {value} is too little"));
     }
-    for item in value.as_array().into_iter().flatten() {
+    let described = !schema["items"].is_null();
+    for item in value.as_array().into_iter().flatten().filter(|_| described) {
         found.extend(faults(document, &schema["items"], item, &format!("{at}[]")));
     }
     let required = schema["required"].as_array().into_iter().flatten();
@@ -93,7 +97,7 @@ impl Documented {
         let fits = |pattern: &str| {
             let (parts, asked) = (pattern.split('/'), bare.split('/'));
             pattern.split('/').count() == bare.split('/').count()
-                && parts.zip(asked).all(|(part, asked)| part == "{name}" || part == asked)
+                && parts.zip(asked).all(|(part, asked)| part.starts_with('{') || part == asked)
         };
         let described = paths.iter().find(|(pattern, _)| fits(pattern));
         let (_, described) = described.unwrap_or_else(|| panic!("{path} is not described"));
@@ -153,6 +157,59 @@ async fn every_answer_is_as_the_document_describes_it() {
     api.check("POST", "/api/v1/config/reload", &none, 200).await;
     api.check("GET", "/readyz", &none, 200).await;
     gone.restart().await;
+}
+
+#[tokio::test]
+async fn every_answer_about_models_is_as_the_document_describes_it() {
+    let provider = FakeProvider::builder(Speaks::OpenRouter)
+        .models([FakeModel::new("acme/rocket-1"), FakeModel::new("acme/new")])
+        .start()
+        .await;
+    let server = server(&provider.config("openrouter")).start().await;
+    let document = server.get("/api/v1/openapi.json").await.json();
+    let api = Documented { server, document };
+    let none = Value::Null;
+    let models = "/api/v1/models";
+    for catalog in [registry(), json!({"error": "no"})] {
+        let status = if catalog["error"].is_null() { 200 } else { 400 };
+        let path = format!("{models}/import?format=registry&dry_run=true");
+        api.check("POST", &path, &catalog, status).await;
+        api.check("POST", &format!("{models}/import?format=registry"), &catalog, status).await;
+    }
+    api.check("POST", &format!("{models}/import?format=openrouter"), &openrouter(), 200).await;
+    for query in ["", "?view=row&limit=1", "?search=rocket&sort=-price"] {
+        api.check("GET", &format!("{models}{query}"), &none, 200).await;
+    }
+    api.check("GET", &format!("{models}?sort=best"), &none, 400).await;
+    let one = format!("{models}/openrouter:acme%2Frocket-1");
+    for path in ["", "/why", "/why?field=context_window", "/history"] {
+        api.check("GET", &format!("{one}{path}"), &none, 200).await;
+        api.check("GET", &format!("{models}/nobody{path}"), &none, 404).await;
+    }
+    let pin = json!({"set": {"context_window": "16k"}, "by": "ada"});
+    api.check("PATCH", &format!("{one}?dry_run=true"), &pin, 200).await;
+    api.check("PATCH", &one, &pin, 200).await;
+    api.check("PATCH", &one, &json!({"set": {"context": "1"}}), 400).await;
+    api.check("PATCH", &one, &json!({"unset": ["context_window"]}), 200).await;
+    api.check("GET", &format!("{models}/conflicts"), &none, 200).await;
+    let diff = "a=openrouter:acme%2Frocket-1&b=openrouter:acme%2Fspark";
+    api.check("GET", &format!("{models}/diff?{diff}"), &none, 200).await;
+    api.check("GET", &format!("{models}/export?format=registry"), &none, 200).await;
+    api.check("POST", &format!("{models}/refresh?dry_run=true"), &json!({}), 200).await;
+    api.check("POST", &format!("{models}/refresh"), &json!({}), 200).await;
+    api.check("POST", &format!("{models}/refresh"), &json!({"providers": ["no"]}), 404).await;
+    api.check("POST", models, &json!({"id": "openrouter:acme/new"}), 201).await;
+    api.check("POST", models, &json!({"id": "openrouter:acme/none"}), 502).await;
+    api.check("DELETE", &format!("{models}/openrouter:acme%2Fspark"), &none, 200).await;
+    let preset = json!({"model": "acme/rocket-1", "parameters": {"temperature": 0.5}});
+    api.check("PUT", "/api/v1/presets/a/b?dry_run=true", &preset, 200).await;
+    api.check("PUT", "/api/v1/presets/a/b", &preset, 200).await;
+    api.check("PUT", "/api/v1/presets/a/b", &json!({"model": ""}), 400).await;
+    api.check("GET", "/api/v1/presets", &none, 200).await;
+    api.check("DELETE", "/api/v1/presets/a/b", &none, 200).await;
+    api.check("DELETE", "/api/v1/presets/a/b", &none, 404).await;
+    api.check("GET", "/api/v1/changes?limit=5", &none, 200).await;
+    api.check("GET", "/api/v1/changes?since=soon", &none, 400).await;
 }
 
 #[tokio::test]
