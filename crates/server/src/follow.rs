@@ -88,7 +88,7 @@ fn next(store: &Store, since: Cursor) -> Result<(BTreeSet<Kind>, Cursor), StoreE
             Ok((read.changes.into_iter().map(|change| change.id.kind).collect(), read.next))
         }
         // So far behind that nobody keeps it any more: anything may have changed.
-        Err(StoreError::Expired { .. }) => {
+        Err(StoreError::Expired { .. } | StoreError::PastEnd { .. }) => {
             let all =
                 [Kind::model(), Kind::canonical(), Kind::preset(), Kind::backend(), Kind::drain()];
             Ok((all.into_iter().collect(), store.cursor()?))

@@ -51,11 +51,17 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
-    /// Changes after the cursor were purged, or the cursor is of another store.
+    /// Changes after the cursor, or after the moment, were purged.
     #[error("that place in the feed is no longer kept; the oldest to ask from is {oldest}")]
     Expired {
         /// The oldest cursor that can be asked for.
         oldest: u64,
+    },
+    /// The cursor is of another store, or of this one before it was put back to an older state.
+    #[error("there is no such place in the feed; it ends at {end}")]
+    PastEnd {
+        /// The newest cursor.
+        end: u64,
     },
     /// The mark of a page that this store did not give, or not for this order.
     #[error("{mark:?} is no page of this list")]

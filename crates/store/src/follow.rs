@@ -4,6 +4,7 @@ use crate::{
     Changes, Cursor, FeedChange, StoreError,
     db::{Connection, Row, Value},
     heads::{Reader, digest, moment},
+    purge,
     write::Counter,
 };
 use callsheet_types::{Body, Kind, plan::Action};
@@ -25,10 +26,14 @@ pub(crate) fn cursor_at(
     let first = connection.first(sql, &[Value::Int(moment.as_microsecond())], |row| {
         row.int_if_any(0)?.map(|_| row.count(0)).transpose()
     })?;
-    match first.flatten() {
-        Some(first) => Ok(first.saturating_sub(1)),
-        None => Ok(Counter::read(connection)?.cursor),
-    }
+    let counter = Counter::read(connection)?;
+    let found = first.flatten().map_or(counter.cursor, |first| first.saturating_sub(1));
+    // What was purged may have been after the moment, too.
+    let is_known = match purge::last_purged(connection)? {
+        Some(last) => moment > last,
+        None => found > counter.purged || counter.purged == 0,
+    };
+    if is_known { Ok(found) } else { Err(StoreError::Expired { oldest: counter.purged }) }
 }
 
 pub(crate) fn changes(
@@ -38,8 +43,11 @@ pub(crate) fn changes(
     limit: usize,
 ) -> Result<Changes, StoreError> {
     let counter = Counter::read(connection)?;
-    if since < counter.purged || since > counter.cursor {
+    if since < counter.purged {
         return Err(StoreError::Expired { oldest: counter.purged });
+    }
+    if since > counter.cursor {
+        return Err(StoreError::PastEnd { end: counter.cursor });
     }
     // What was said counts as content only while it was published.
     let sql = format!(

@@ -183,13 +183,14 @@ impl Store {
         self.pool().with(|connection| Counter::read(connection).map(|counter| counter.cursor))
     }
 
-    /// Returns the cursor before the first change at or after a moment.
+    /// Returns the cursor before the first change at or after a moment. [`StoreError::Expired`]
+    /// where that may have been purged.
     pub fn cursor_at(&self, moment: Timestamp) -> Result<Cursor, StoreError> {
         self.pool().read(|connection| follow::cursor_at(connection, moment))
     }
 
     /// Returns changes after a cursor, oldest first. [`StoreError::Expired`] where some of them were
-    /// purged, or where the cursor is not of this store.
+    /// purged, and [`StoreError::PastEnd`] where the feed never came so far.
     pub fn changes(
         &self,
         since: Cursor,

@@ -2,7 +2,8 @@
 
 use crate::{
     StoreError,
-    db::{Mode, Pool, Transaction, Value},
+    db::{Connection, Mode, Pool, Transaction, Value, set_meta},
+    heads::moment,
     write::Counter,
 };
 use jiff::Timestamp;
@@ -35,6 +36,24 @@ pub(crate) fn purge(pool: &Pool, before: Timestamp, dry_run: bool) -> Result<Pur
     pool.write(|transaction| forget(transaction, before))
 }
 
+/// Under this name stands when the newest change was made of those that are no longer kept.
+const LAST_PURGED: &str = "last_purged";
+
+/// Returns when the newest change was made of those that are no longer kept, if that is known.
+pub(crate) fn last_purged(connection: &mut Connection) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT value FROM meta WHERE name = $1";
+    connection.first(sql, &[Value::Text(LAST_PURGED)], |row| {
+        row.text(0)?.parse().map_err(|error: jiff::Error| row.damaged(error))
+    })
+}
+
+pub(crate) fn set_last_purged(
+    transaction: &mut Transaction<'_>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    set_meta(transaction, LAST_PURGED, &at.to_string())
+}
+
 fn forget(transaction: &mut Transaction<'_>, before: Timestamp) -> Result<Purged, StoreError> {
     transaction.take_time()?;
     let mut counter = Counter::lock(transaction)?;
@@ -49,6 +68,12 @@ fn forget(transaction: &mut Transaction<'_>, before: Timestamp) -> Result<Purged
         return Ok(Purged::default());
     }
     let old = Value::Int(last_old.cast_signed());
+    let sql = "SELECT MAX(at) FROM feed WHERE cursor <= $1";
+    let last = transaction
+        .first(sql, &[old], |row| row.int_if_any(0)?.map(|_| moment(row, 0)).transpose())?;
+    if let Some(last) = last.flatten().max(last_purged(transaction)?) {
+        set_last_purged(transaction, last)?;
+    }
     let changes = transaction.execute("DELETE FROM feed WHERE cursor <= $1", &[old])?;
     let revisions = transaction.execute(REVISIONS, &[])?;
     transaction.execute(CONTENTS, &[])?;

@@ -7,7 +7,7 @@ use crate::{
     db::{Connection, SCHEMA, Transaction, Value},
     follow::action,
     heads::{Reader, digest, moment, nature, nature_name, status, to_microseconds},
-    rows,
+    purge, rows,
     write::{CONTENTS, Counter, ENTRIES, FEED, FROZEN, REVISIONS, SOURCES},
 };
 use callsheet_types::{
@@ -49,14 +49,27 @@ pub struct Counts {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Line {
-    Header { format: String, version: u64, schema: u64 },
+    Header {
+        format: String,
+        version: u64,
+        schema: u64,
+    },
     Source(SourceLine),
     Frozen(FrozenLine),
     Entry(EntryLine),
     Revision(RevisionLine),
     Change(ChangeLine),
-    Mark { cursor: u64, purged: u64 },
-    End { counts: Counts, lines: Digest, digest: Digest },
+    Mark {
+        cursor: u64,
+        purged: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_purged: Option<Timestamp>,
+    },
+    End {
+        counts: Counts,
+        lines: Digest,
+        digest: Digest,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,7 +174,9 @@ pub(crate) fn export(
     export_entries(connection, &mut writer)?;
     export_feed(connection, &mut writer)?;
     let counter = Counter::read(connection)?;
-    writer.line(&Line::Mark { cursor: counter.cursor, purged: counter.purged })?;
+    let last_purged = purge::last_purged(connection)?;
+    let Counter { cursor, purged, .. } = counter;
+    writer.line(&Line::Mark { cursor, purged, last_purged })?;
     let Writer { counts, lines, state, out } = writer;
     let digest = finish(state);
     let mut end = serde_json::to_vec(&Line::End { counts, lines: finish(lines), digest })?;
@@ -317,6 +332,9 @@ pub(crate) fn import(
     }
     let mut counter = importer.counter;
     counter.write(transaction)?;
+    if let Some(last_purged) = importer.last_purged {
+        purge::set_last_purged(transaction, last_purged)?;
+    }
     transaction.execute(
         "UPDATE entries SET content = COALESCE((SELECT r.content FROM revisions r
              WHERE r.entry = entries.id AND r.revision = entries.revision), 0)",
@@ -340,6 +358,7 @@ type Name = (Kind, Arc<str>, SourceName);
 struct Importer {
     counter: Counter,
     counts: Counts,
+    last_purged: Option<Timestamp>,
     ids: HashMap<Name, i64>,
     /// The entry whose revisions come, and the content of the last of these.
     last: Option<(i64, Option<(Digest, i64)>)>,
@@ -356,6 +375,7 @@ impl Importer {
         Self {
             counter,
             counts: Counts::default(),
+            last_purged: None,
             ids: HashMap::new(),
             last: None,
             sources: Vec::new(),
@@ -408,7 +428,8 @@ impl Importer {
                 let id = self.ids.get(&name).ok_or("a change of an entry that is not there")?;
                 self.changes.push((*id, line));
             }
-            Line::Mark { cursor, purged } => {
+            Line::Mark { cursor, purged, last_purged } => {
+                self.last_purged = last_purged;
                 self.counter.cursor = cursor;
                 self.counter.purged = purged;
             }

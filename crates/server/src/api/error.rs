@@ -236,7 +236,7 @@ fn store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
             "invalid_request",
             "`cursor` is the `next` of the page before, with the same order",
         ),
-        StoreError::Expired { .. } => (
+        StoreError::Expired { .. } | StoreError::PastEnd { .. } => (
             StatusCode::GONE,
             "cursor_expired",
             "read the present state anew, and follow the feed from its end",

@@ -7,7 +7,7 @@ mod schema;
 mod sqlite;
 
 pub(crate) use pool::Pool;
-pub(crate) use schema::SCHEMA;
+pub(crate) use schema::{SCHEMA, set_meta};
 
 use crate::StoreError;
 use std::{

@@ -166,14 +166,19 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<(), StoreE
         transaction.batch(&statements)?;
         if i == 0 {
             let id = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-            set(&mut transaction, "store", &id)?;
+            set_meta(&mut transaction, "store", &id)?;
         }
     }
-    set(&mut transaction, "schema", &SCHEMA.to_string())?;
+    set_meta(&mut transaction, "schema", &SCHEMA.to_string())?;
     transaction.commit()
 }
 
-fn set(transaction: &mut Transaction<'_>, name: &str, value: &str) -> Result<(), StoreError> {
+/// Keeps a value by its name.
+pub(crate) fn set_meta(
+    transaction: &mut Transaction<'_>,
+    name: &str,
+    value: &str,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO meta (name, value) VALUES ($1, $2)
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     transaction.execute(sql, &[Value::Text(name), Value::Text(value)]).map(drop)

@@ -1,6 +1,6 @@
 //! The feed: what changed, in one order, for whoever follows.
 
-use crate::support::{Rows, entry, model, on_both, part, postgres, publish, whole};
+use crate::support::{Rows, entry, model, on_both, part, postgres, publish, sqlite, whole};
 use callsheet_store::{Changes, Cursor, FeedChange, Intent, Store, StoreError};
 use callsheet_types::{
     Kind,
@@ -77,6 +77,48 @@ fn a_moment_has_a_cursor() {
 }
 
 #[test]
+fn a_moment_after_which_something_was_purged_is_expired() {
+    on_both(|database| {
+        let store = database.open();
+        let at = |minute: i64| Timestamp::UNIX_EPOCH + minute.minutes();
+        let publish_at = |minute: i64| {
+            let intent = Intent { at: at(minute), ..Intent::now("test") };
+            let snapshot = part("local/x", [entry("a:one", &json!({"n": minute}))], []);
+            store.publish(&snapshot, PlanPolicy::default(), &intent, &Rows).unwrap();
+        };
+        let check = |store: &Store, minutes: &[i64], expected: Option<u64>| {
+            for minute in minutes {
+                let found = store.cursor_at(at(*minute));
+                let is_expected = match (&found, expected) {
+                    (Ok(found), Some(expected)) => *found == expected,
+                    (Err(StoreError::Expired { oldest: 2 }), None) => true,
+                    _ => false,
+                };
+                assert!(is_expected, "{minute}: {found:?}");
+            }
+        };
+        publish_at(1);
+        publish_at(3);
+        store.purge(at(5), false).unwrap();
+        check(&store, &[0, 1, 2, 3], None);
+        check(&store, &[4, 6], Some(2));
+        publish_at(8);
+        check(&store, &[0, 3], None);
+        check(&store, &[4, 8], Some(2));
+        check(&store, &[9], Some(3));
+        // It goes with an export.
+        let mut export = Vec::new();
+        store.export(&mut export).unwrap();
+        let copy = sqlite();
+        let copy = copy.open();
+        copy.import(&mut &*export, &Rows).unwrap();
+        assert_eq!(copy.digest().unwrap(), store.digest().unwrap());
+        check(&copy, &[0, 3], None);
+        check(&copy, &[4, 8], Some(2));
+    });
+}
+
+#[test]
 fn a_cursor_whose_changes_were_purged_is_expired() {
     on_both(|database| {
         let store = database.open();
@@ -86,10 +128,12 @@ fn a_cursor_whose_changes_were_purged_is_expired() {
         let purged = store.purge(Timestamp::now() + 1.hours(), false).unwrap();
         assert_eq!((purged.changes, purged.revisions), (3, 2));
         publish(&store, &part("local/x", [entry("a:one", &json!({"n": 9}))], []));
-        for since in [0, 2, 5] {
+        for since in [0, 2] {
             let expired = store.changes(since, None, 10).unwrap_err();
             assert!(matches!(expired, StoreError::Expired { oldest: 3 }), "{since}: {expired:?}");
         }
+        let past = store.changes(5, None, 10).unwrap_err();
+        assert!(matches!(past, StoreError::PastEnd { end: 4 }), "{past:?}");
         assert_eq!(store.changes(3, None, 10).unwrap().changes.len(), 1);
         assert_eq!(store.changes(4, None, 10).unwrap().changes.len(), 0);
     });
