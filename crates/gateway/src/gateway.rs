@@ -1,7 +1,7 @@
 //! From a request to its answer: read, resolve, pick, try, and try elsewhere.
 
 use crate::{
-    Journal, Policy, Retry,
+    Also, Journal, Policy, Retry,
     attempt::{self, Attempt},
     body::Body,
     budget::{ByteBudget, RetryBudget},
@@ -24,6 +24,7 @@ use callsheet_fleet::{
 use callsheet_types::{LocalArc, Principal, SharedByAll};
 use http::{Request, Response};
 use std::{
+    collections::HashMap,
     fmt::Display,
     sync::Arc,
     time::{Duration, Instant},
@@ -115,9 +116,21 @@ impl Gateway {
         })
     }
 
-    /// Replaces the policy for the requests to come.
-    pub fn set_policy(&self, policy: Policy) {
-        self.policy.store(Arc::new(SharedByAll::new(policy)));
+    /// Replaces the policy for the requests to come. What else models are called stays as it is:
+    /// it comes from elsewhere, by [`Gateway::set_also`].
+    pub fn set_policy(&self, policy: &Policy) {
+        self.policy.rcu(|now| {
+            let also = Arc::clone(&now.get().also);
+            Arc::new(SharedByAll::new(Policy { also, ..policy.clone() }))
+        });
+    }
+
+    /// Says what else models are called, and leaves the rest of the policy.
+    pub fn set_also(&self, also: &Arc<HashMap<String, Vec<Also>>>) {
+        self.policy.rcu(|now| {
+            let policy = Policy::clone(&now.get());
+            Arc::new(SharedByAll::new(Policy { also: Arc::clone(also), ..policy }))
+        });
     }
 
     /// Returns the policy in force.

@@ -29,5 +29,5 @@ pub use body::{Body, BrokenOff};
 pub use budget::RetryAllowance;
 pub use gateway::{Gateway, Handle};
 pub use journal::{Journal, LogFormat};
-pub use policy::{Limits, Policy, Retry};
+pub use policy::{Also, Limits, Policy, Retry};
 pub use resolve::{Target, chain};

@@ -2,7 +2,7 @@
 
 use crate::RetryAllowance;
 use callsheet_types::Preset;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How the gateway treats requests. Which backend serves one is the fleet's own policy.
 #[derive(Clone, Debug)]
@@ -14,6 +14,9 @@ pub struct Policy {
     pub presets: HashMap<String, Preset>,
     /// Another name for a model; may lead to a further alias, never in a circle.
     pub aliases: HashMap<String, String>,
+    /// What else models are called, exactly as a request may write it. It counts only where no
+    /// backend offers a model of this name.
+    pub also: Arc<HashMap<String, Vec<Also>>>,
     /// The models to try, in order, when none of a model's backends can serve.
     pub fallbacks: HashMap<String, Vec<String>>,
     /// Whether a request that a backend may already have served is sent to another.
@@ -31,6 +34,7 @@ impl Default for Policy {
         Self {
             presets: HashMap::new(),
             aliases: HashMap::new(),
+            also: Arc::default(),
             fallbacks: HashMap::new(),
             retry: Retry::Always,
             retries: RetryAllowance::default(),
@@ -38,6 +42,15 @@ impl Default for Policy {
             limits: Limits::default(),
         }
     }
+}
+
+/// A model that has a further name.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Also {
+    /// Its id as backends list it.
+    pub model: String,
+    /// The only backend whose model of this id it is; `None` where it is that of all.
+    pub backend: Option<String>,
 }
 
 /// What happens after a reset or a time-out, when the request may already have been served.

@@ -1,7 +1,10 @@
 //! From the name in a request to what the fleet is asked for.
 
-use crate::{Policy, fill::Fill};
-use callsheet_fleet::{Needs, registry::Registry};
+use crate::{Also, Policy, fill::Fill};
+use callsheet_fleet::{
+    Needs,
+    registry::{BackendStatus, Registry},
+};
 use callsheet_types::Preset;
 
 /// What the name of a preset begins with in a request.
@@ -32,7 +35,8 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Resolves a name: a preset, then an alias, then `backend:id`, then an id as a backend lists it.
+/// Resolves a name: a preset, then an alias, then `backend:id`, then an id as a backend lists it,
+/// and last what else a model is called.
 ///
 /// A preset's model and an alias lead on; a circle, which no checked config has, ends where it
 /// began, and a preset leads to no other preset.
@@ -58,7 +62,28 @@ pub(crate) fn resolve<'a>(name: &'a str, policy: &'a Policy, fleet: &Registry) -
     {
         return Target { backend: Some(provider), model: id, preset };
     }
-    Target { backend: None, model: name, preset }
+    match find_also(name, policy, fleet) {
+        Some(also) => Target { backend: also.backend.as_deref(), model: &also.model, preset },
+        None => Target { backend: None, model: name, preset },
+    }
+}
+
+/// Returns the first model of this name that somebody offers, and rather one of which a backend is
+/// healthy.
+fn find_also<'a>(name: &str, policy: &'a Policy, fleet: &Registry) -> Option<&'a Also> {
+    // Hardly any request names a model so; for all others this is one look into a map.
+    let called = policy.also.get(name)?;
+    if !fleet.get_backends_for_model(name).is_empty() {
+        return None;
+    }
+    let is_offered = |also: &Also, must_be_healthy: bool| {
+        fleet.get_backends_for_model(&also.model).iter().any(|backend| {
+            also.backend.as_ref().is_none_or(|only| backend.id == *only)
+                && (!must_be_healthy || backend.status() == BackendStatus::Healthy)
+        })
+    };
+    let healthy = called.iter().find(|also| is_offered(also, true));
+    healthy.or_else(|| called.iter().find(|also| is_offered(also, false)))
 }
 
 fn find_preset<'a>(name: &str, policy: &'a Policy) -> Option<&'a Preset> {
@@ -159,6 +184,43 @@ mod tests {
             assert_eq!((target.backend, target.model), (backend, model), "{name}");
             assert_eq!(target.preset.is_some(), has_preset, "{name}");
         }
+    }
+
+    #[test]
+    fn what_else_a_model_is_called_counts_last_and_where_it_is_offered() {
+        let (fleet, mut policy) = (fleet(), policy());
+        let also = |backend: Option<&str>, model: &str| Also {
+            backend: backend.map(str::to_owned),
+            model: model.to_owned(),
+        };
+        let names = [
+            ("acme/q", vec![also(None, "gone"), also(None, "qwen"), also(None, "x/y")]),
+            ("service:b:c", vec![also(Some("callsheet"), "b:c"), also(Some("a"), "b:c")]),
+            ("x/y", vec![also(None, "qwen")]),
+            ("fast", vec![also(None, "x/y")]),
+            ("a:qwen", vec![also(None, "x/y")]),
+            ("acme/gone", vec![also(None, "gone")]),
+        ];
+        let names = names.into_iter().map(|(name, called)| (name.to_owned(), called));
+        policy.also = std::sync::Arc::new(names.collect());
+        policy.aliases.insert("best-q".into(), "acme/q".into());
+        let resolved = |name| {
+            let target = resolve(name, &policy, &fleet);
+            (target.backend.map(str::to_owned), target.model.to_owned())
+        };
+        for (name, backend, model) in [
+            ("acme/q", None, "qwen"),
+            ("best-q", None, "qwen"),
+            ("service:b:c", Some("a"), "b:c"),
+            ("x/y", None, "x/y"),
+            ("fast", None, "qwen"),
+            ("a:qwen", Some("a"), "qwen"),
+            ("acme/gone", None, "acme/gone"),
+        ] {
+            assert_eq!(resolved(name), (backend.map(str::to_owned), model.to_owned()), "{name}");
+        }
+        fleet.update_status("callsheet", BackendStatus::Healthy, None).unwrap();
+        assert_eq!(resolved("acme/q"), (None, "x/y".to_owned()), "the one that is healthy");
     }
 
     #[test]

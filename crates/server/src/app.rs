@@ -293,6 +293,7 @@ impl App {
     /// Returns when every backend has been probed once; the daemon is ready from then on.
     pub async fn wait_until_ready(&self) {
         self.prober.all_probed().await;
+        self.know_names();
         self.is_ready.store(true, Ordering::Release);
     }
 
@@ -441,11 +442,17 @@ impl App {
             let Some(app) = app.upgrade() else { return ControlFlow::Break(()) };
             if has_news {
                 app.fleet.set_directory(Arc::clone(&app.known) as Arc<dyn Directory>);
+                app.know_names();
             }
             ControlFlow::Continue(())
         };
         let thread = std::thread::Builder::new().name("cards".to_owned());
         thread.spawn(move || known.work(tell)).map(drop)
+    }
+
+    /// Tells the gateway what else models are called, by what was found in cards.
+    fn know_names(&self) {
+        self.gateway.set_also(&Arc::new(self.known.names()));
     }
 
     /// Backends have changed: says anew which are which service.

@@ -146,7 +146,7 @@ impl App {
 
         // Nothing below can fail: what could has been made above.
         self.fleet.set_policy(config.fleet_policy());
-        self.gateway.set_policy(gateway_policy(&config, &saved));
+        self.gateway.set_policy(&gateway_policy(&config, &saved));
         self.guard.store(Arc::new(guard));
         for name in &reloaded.removed {
             if let Some(backend) = self.fleet.get_backend(name) {

@@ -91,6 +91,60 @@ async fn a_service_that_is_a_backend_too_has_the_cards_of_its_provider() {
     assert!(other["pricing"].is_null(), "the price of one is not the other's: {other}");
 }
 
+#[tokio::test]
+async fn a_model_is_reached_by_its_canonical_id_and_as_its_service_has_it() {
+    let gpu = FakeBackend::builder().models(["gpt-1", "acme/m"]).start().await;
+    let other = FakeBackend::builder().models(["gpt-1", "acme/m"]).start().await;
+    // One model is known before the thread that looks cards up begins, another comes later.
+    let declared = "models = [{ id = \"gpt-1\" }, { id = \"acme/m\" }]\n";
+    let service = format!("[providers.service]\ntype = \"generic\"\nurl = \"{}\"\n", gpu.url());
+    let aliases = "[routing.aliases]\nbest = \"service:acme/m\"\n";
+    let config = format!(
+        "{}{declared}{}{NO_ASKING}{aliases}{service}",
+        gpu.config("gpu"),
+        other.config("other")
+    );
+    let server = server(&config).start().await;
+    let sent = async |name: &'static str| {
+        until(name, async || {
+            let reply = chat(&server, name).await;
+            (reply.status == 200).then(|| reply.header("x-callsheet-backend").unwrap().to_owned())
+        })
+        .await
+    };
+    for _ in 0..4 {
+        assert_eq!(sent("service:acme/m").await, "gpu");
+        assert_eq!(sent("best").await, "gpu");
+    }
+    assert_eq!(refusal(&chat(&server, "x-ai/Gpt-9").await), "404 model_not_found");
+    good(&server, &["model", "refresh", "--provider", "gpu"]).await;
+    good(&server, &["model", "refresh", "--provider", "other"]).await;
+    good(&server, &["model", "set", "gpu:gpt-1", "canonical=x-ai/Gpt-9"]).await;
+    for name in ["x-ai/Gpt-9", "xai/gpt-9"] {
+        sent(name).await;
+    }
+    let route = server.cli(["route", "xai/gpt-9"]).await;
+    assert!(route.stdout.starts_with("xai/gpt-9 \u{2192} gpt-1 goes to "), "{route:?}");
+    for request in [gpu.requests(), other.requests()].concat() {
+        let model = request.json()["model"].clone();
+        assert!(model == "gpt-1" || model == "acme/m", "{model}");
+    }
+    // A reload leaves it; and where an id is two models, it matters whose it is.
+    good(&server, &["config", "reload"]).await;
+    assert_eq!(chat(&server, "xai/gpt-9").await.status, 200);
+    good(&server, &["model", "set", "other:gpt-1", "canonical=acme/else"]).await;
+    for _ in 0..4 {
+        assert_eq!(sent("acme/else").await, "other");
+        assert_eq!(sent("xai/gpt-9").await, "gpu");
+    }
+    good(&server, &["model", "unset", "gpu:gpt-1", "canonical"]).await;
+    until("the end of a name", async || {
+        let reply = chat(&server, "xai/gpt-9").await;
+        (reply.status != 200).then(|| assert_eq!(refusal(&reply), "404 model_not_found"))
+    })
+    .await;
+}
+
 /// Returns what `callsheet route` says of `a`, for a request with such a need.
 async fn verdict(server: &TestServer, flag: &str, value: &str) -> String {
     let output = server.cli(["route", "test-model", flag, value]).await;

@@ -366,8 +366,9 @@ impl Config {
         let limits = &self.limits;
         Policy {
             aliases: self.routing.aliases.clone().into_iter().collect(),
-            // Presets are kept in the store.
+            // Presets are kept in the store, and so is what else models are called.
             presets: std::collections::HashMap::new(),
+            also: std::sync::Arc::default(),
             fallbacks: self.routing.fallbacks.clone().into_iter().collect(),
             retry: self.routing.retry,
             retries: RetryAllowance {

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use callsheet_fleet::{Directory, Known};
+use callsheet_gateway::Also;
 use callsheet_models::{merge::Card, names::link, providers::ProviderKind};
 use callsheet_store::{CardRow, Store, StoreError};
 use callsheet_types::{BackendSpec, BackendType, BackendUrl, EntryId, Kind};
@@ -34,12 +35,24 @@ pub(crate) struct KnownModels {
 /// Backend and model.
 type Offer = (String, String);
 
+/// What was found of an offer.
+#[derive(Clone, Default, PartialEq)]
+struct Found {
+    known: Known,
+    /// The service that the backend is.
+    provider: Option<String>,
+    /// The canonical id as the card writes it.
+    canonical: Option<String>,
+}
+
 #[derive(Default)]
 struct State {
     /// The provider of the models of each backend that is a known service.
     providers: HashMap<String, String>,
-    found: HashMap<Offer, Known>,
+    found: HashMap<Offer, Found>,
     wanted: HashSet<Offer>,
+    /// Whether somebody other than the thread has found something.
+    has_news: bool,
     has_thread: bool,
 }
 
@@ -73,18 +86,18 @@ impl KnownModels {
         self.state().has_thread = true;
         loop {
             let mut state = self.state();
-            if state.wanted.is_empty() {
+            if state.wanted.is_empty() && !state.has_news {
                 let waited = self.wanted.wait_timeout(state, LOOK_AROUND);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
             let wanted = std::mem::take(&mut state.wanted);
+            let mut has_news = std::mem::take(&mut state.has_news);
             drop(state);
-            let mut has_news = false;
             for offer in wanted {
                 match self.look_up(&offer.0, &offer.1) {
-                    Ok(known) => {
-                        let before = self.state().found.insert(offer, known.clone());
-                        has_news |= before.unwrap_or_default() != known;
+                    Ok(found) => {
+                        let before = self.state().found.insert(offer, found.clone());
+                        has_news |= before.unwrap_or_default() != found;
                     }
                     // What was known stands until the store answers again.
                     Err(error) => {
@@ -105,10 +118,51 @@ impl KnownModels {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look_up(&self, backend: &str, model: &str) -> Result<Known, StoreError> {
+    /// Returns what else the models are called: their canonical ids, as cards write them and in
+    /// the form in which they are compared, and `provider:id` where the backend is a service.
+    pub(crate) fn names(&self) -> HashMap<String, Vec<Also>> {
+        let state = self.state();
+        let links: HashMap<&Offer, String> = state
+            .found
+            .iter()
+            .filter_map(|(offer, found)| Some((offer, link(found.canonical.as_deref()?))))
+            .collect();
+        let mut links_of_id: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for ((_, model), link) in &links {
+            links_of_id.entry(model).or_default().insert(link);
+        }
+        let mut names: HashMap<String, Vec<Also>> = HashMap::new();
+        let mut add = |name: &str, backend: Option<&String>, model: &String| {
+            // By its own id it is found without this.
+            if name != model {
+                let also = Also { backend: backend.cloned(), model: model.clone() };
+                names.entry(name.to_owned()).or_default().push(also);
+            }
+        };
+        for (offer, found) in &state.found {
+            let (backend, model) = offer;
+            if let Some(provider) = &found.provider {
+                add(&format!("{provider}:{model}"), Some(backend), model);
+            }
+            if let (Some(canonical), Some(link)) = (&found.canonical, links.get(offer)) {
+                // Where one id is two models, the backend makes the difference.
+                let is_ambiguous = links_of_id.get(&**model).is_some_and(|links| links.len() > 1);
+                let backend = is_ambiguous.then_some(backend);
+                add(canonical, backend, model);
+                add(link, backend, model);
+            }
+        }
+        for called in names.values_mut() {
+            called.sort();
+            called.dedup();
+        }
+        names
+    }
+
+    fn look_up(&self, backend: &str, model: &str) -> Result<Found, StoreError> {
         let provider = self.state().providers.get(backend).cloned();
-        let keys =
-            [Some(format!("{backend}:{model}")), provider.map(|name| format!("{name}:{model}"))];
+        let of_provider = provider.as_ref().map(|name| format!("{name}:{model}"));
+        let keys = [Some(format!("{backend}:{model}")), of_provider];
         let mut known = Known::default();
         let mut canonical = None;
         for key in keys.into_iter().flatten() {
@@ -125,7 +179,7 @@ impl KnownModels {
         if let Some(card) = row.and_then(card) {
             add(&mut known, &card, false);
         }
-        Ok(known)
+        Ok(Found { known, provider, canonical })
     }
 }
 
@@ -137,8 +191,8 @@ impl Directory for KnownModels {
     fn known(&self, backend: &str, _kind: BackendType, model: &str) -> Known {
         let offer = (backend.to_owned(), model.to_owned());
         let mut state = self.state();
-        if let Some(known) = state.found.get(&offer) {
-            return known.clone();
+        if let Some(found) = state.found.get(&offer) {
+            return found.known.clone();
         }
         if state.has_thread {
             state.wanted.insert(offer);
@@ -146,10 +200,13 @@ impl Directory for KnownModels {
             return Known::default();
         }
         drop(state);
-        let known = self.look_up(backend, model);
-        let known = known.inspect_err(|error| tracing::warn!(%error, "a card cannot be looked up"));
-        let known = known.unwrap_or_default();
-        self.state().found.insert(offer, known.clone());
+        let found = self.look_up(backend, model);
+        let found = found.inspect_err(|error| tracing::warn!(%error, "a card cannot be looked up"));
+        let found = found.unwrap_or_default();
+        let known = found.known.clone();
+        let mut state = self.state();
+        state.found.insert(offer, found);
+        state.has_news = true;
         known
     }
 }
