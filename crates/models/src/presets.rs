@@ -34,6 +34,9 @@ pub enum PresetError {
         /// What it may be.
         expected: &'static str,
     },
+    /// Its model cannot be called so.
+    #[error("a preset's model has a name of 1 to {LONGEST_MODEL} bytes, not {0}")]
+    Model(usize),
     /// The request itself says it.
     #[error("{0} is not for a preset to set: every request has its own")]
     OfRequest(String),
@@ -135,6 +138,17 @@ pub fn parameter(assignment: &str) -> Result<(String, Value), PresetError> {
     let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
     check(name, &value)?;
     Ok((name.to_owned(), value))
+}
+
+/// The most bytes of a model's name, as of the id in a key.
+const LONGEST_MODEL: usize = 512;
+
+/// Checks a preset: the name of its model and every parameter.
+pub fn check_preset(preset: &Preset) -> Result<(), PresetError> {
+    if preset.model.trim().is_empty() || preset.model.len() > LONGEST_MODEL {
+        return Err(PresetError::Model(preset.model.len()));
+    }
+    check_parameters(&preset.parameters)
 }
 
 /// Checks every parameter of a preset.

@@ -153,5 +153,6 @@ pub(super) fn write(exported: &Exported) -> Written {
     if let Some(as_of) = exported.as_of {
         document["as_of"] = as_of.to_string().into();
     }
-    Written { bytes: json::pretty(&document), omissions: Vec::new() }
+    let models = exported.models.len();
+    Written { bytes: json::pretty(&document), models, omissions: Vec::new() }
 }

@@ -309,7 +309,8 @@ pub(super) fn write(exported: &Exported) -> Written {
     }
     omissions.canonical(&exported.canonical);
     omissions.presets(&exported.presets);
-    Written { bytes: json::pretty(&Value::Object(models)), omissions: omissions.into_problems() }
+    let (count, omissions) = (models.len(), omissions.into_problems());
+    Written { bytes: json::pretty(&Value::Object(models)), models: count, omissions }
 }
 
 fn entry(key: &ModelKey, facts: &Facts, omissions: &mut Omissions) -> Map<String, Value> {

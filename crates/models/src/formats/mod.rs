@@ -24,7 +24,10 @@ pub mod replay;
 
 pub use error::FormatError;
 
-use crate::Facts;
+use crate::{
+    Facts,
+    presets::{PresetError, PresetName, check_preset},
+};
 use callsheet_types::{ModelKey, Preset, Problem};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -126,6 +129,8 @@ pub struct Exported {
 pub struct Written {
     /// The file. The same models give the same bytes, in whatever order they come.
     pub bytes: Vec<u8>,
+    /// How many models of providers are in it.
+    pub models: usize,
     /// What the format has no place for, and so is not in the file.
     pub omissions: Vec<Problem>,
 }
@@ -156,6 +161,16 @@ pub fn read<B: AsRef<[u8]>>(
         Format::LiteLlm => json::only(format, files)?.and_then(litellm::read),
         Format::Callsheet => json::only(format, files)?.and_then(callsheet::read),
     }?;
+    let Catalog { presets, problems, .. } = &mut catalog;
+    presets.retain_mut(|(name, preset)| {
+        // Who says null has said nothing.
+        preset.parameters.retain(|_, value| !value.is_null());
+        let checked = PresetName::parse(name).and_then(|_| check_preset(preset));
+        let Err(error) = checked else { return true };
+        let message = format!("{}: the preset is left out", refused(&error));
+        problems.push(Problem { place: format!("preset {name}"), message });
+        false
+    });
     if catalog.models.is_empty() && catalog.canonical.is_empty() && catalog.presets.is_empty() {
         if let Some(problem) = catalog.problems.first() {
             return Err(FormatError::NothingUsable {
@@ -206,6 +221,20 @@ pub fn group(problems: &[Problem]) -> Vec<Grouped> {
     }
     groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.message.cmp(&b.message)));
     groups
+}
+
+/// Says what is wrong with a preset without the value that is wrong.
+fn refused(error: &PresetError) -> String {
+    match error {
+        PresetError::Value { parameter, expected, .. } => {
+            format!("`{parameter}` cannot be so, expected {expected}")
+        }
+        PresetError::Model(_) => "`model` is empty or too long".to_owned(),
+        PresetError::OfRequest(parameter) => format!("`{parameter}` is not for a preset to set"),
+        PresetError::Name(_) | PresetError::NoAssignment(_) => {
+            "a tier and a slot are 1 to 64 letters, digits, `.`, `_` or `-`".to_owned()
+        }
+    }
 }
 
 /// Sorts by key and keeps the first of what stands there twice.

@@ -57,7 +57,8 @@ pub(super) fn write(exported: &Exported) -> Written {
     }
     omissions.canonical(&exported.canonical);
     omissions.presets(&exported.presets);
-    Written { bytes: json::pretty(&Value::Object(providers)), omissions: omissions.into_problems() }
+    let (models, omissions) = (exported.models.len(), omissions.into_problems());
+    Written { bytes: json::pretty(&Value::Object(providers)), models, omissions }
 }
 
 fn model(place: &str, id: &str, facts: &Facts, omissions: &mut Omissions) -> Map<String, Value> {

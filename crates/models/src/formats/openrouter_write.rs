@@ -80,10 +80,12 @@ pub(super) fn write(exported: &Exported) -> Written {
             omissions.note(key.as_str(), "other providers' models have no place in it");
         }
     }
+    let count = models.len();
     let document = json!({"data": models});
     omissions.canonical(&exported.canonical);
     omissions.presets(&exported.presets);
-    Written { bytes: json::pretty(&document), omissions: omissions.into_problems() }
+    let omissions = omissions.into_problems();
+    Written { bytes: json::pretty(&document), models: count, omissions }
 }
 
 fn model(key: &ModelKey, facts: &Facts, omissions: &mut Omissions) -> Value {

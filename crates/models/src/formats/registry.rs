@@ -414,5 +414,6 @@ pub(super) fn write(exported: &Exported) -> Written {
         }
     }
     let document = json!({"version": VERSION, "models": models, "presets": tiers});
-    Written { bytes: layout::registry(&document), omissions: omissions.into_problems() }
+    let (models, omissions) = (exported.models.len(), omissions.into_problems());
+    Written { bytes: layout::registry(&document), models, omissions }
 }

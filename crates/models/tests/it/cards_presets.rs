@@ -1,7 +1,7 @@
 use crate::merge_fixture::{head, model, with_status};
 use callsheet_models::{
     card,
-    presets::{PresetName, check_parameters, parameter, warnings},
+    presets::{PresetName, check_parameters, check_preset, parameter, warnings},
 };
 use callsheet_types::{Preset, plan::Status};
 use serde_json::{Value, json};
@@ -26,6 +26,16 @@ fn names_are_a_tier_and_a_slot() {
         PresetName::parse("chat").unwrap_err().to_string(),
         "\"chat\" is no preset: expected TIER/SLOT, such as budget/chat, each 1 to 64 letters, digits, `.`, `_` or `-`"
     );
+}
+
+#[test]
+fn a_model_has_a_name_that_one_can_have() {
+    for (model, is_right) in
+        [("m", true), (&*"m".repeat(512), true), (&*"m".repeat(513), false), (" ", false)]
+    {
+        assert_eq!(check_preset(&preset(model, json!({}))).is_ok(), is_right, "{model}");
+    }
+    assert!(check_preset(&preset("m", json!({"temperature": 3}))).is_err());
 }
 
 #[test]

@@ -417,7 +417,9 @@ const REGISTRY: &str = r#"{
         {"info": {"id": "b", "provider": "auto", "capabilities": []}, "pricing": {"prompt_cost_per_mtok": -1000000.0}},
         {"info": {"id": "c"}}, 5],
     "presets": {"free": {"agent": "a/b:free", "chat": {"model": "b", "parameters": {"temperature": 0.3}, "x": 1},
-        "bad": {"parameters": {}}, "a/b": "c", "seven": 7}, "tier": 7}
+        "bad": {"parameters": {}}, "a/b": "c", "seven": 7, "x y": "b", "none": "",
+        "hot": {"model": "b", "parameters": {"temperature": 3}},
+        "own": {"model": "b", "parameters": {"messages": []}}}, "tier": 7}
 }"#;
 
 #[test]
@@ -448,6 +450,16 @@ fn registries_are_read_and_everything_unknown_is_told() {
                 "`info` has no `provider` and `id` that make a key: the model is left out"
             ),
             ("a.json models[3]", "the model is no table"),
+            (
+                "preset free/hot",
+                "`temperature` cannot be so, expected a number from 0 to 2: the preset is left out"
+            ),
+            ("preset free/none", "`model` is empty or too long: the preset is left out"),
+            ("preset free/own", "`messages` is not for a preset to set: the preset is left out"),
+            (
+                "preset free/x y",
+                "a tier and a slot are 1 to 64 letters, digits, `.`, `_` or `-`: the preset is left out"
+            ),
         ]
     );
     let free = facts(&catalog, "openrouter:a/b:free");

@@ -2,6 +2,7 @@
 
 use callsheet_models::{
     Amount, Charge, Facts, Parameter, PartialDate, Price, Unit, Weights, formats::Exported,
+    presets::check_parameters,
 };
 use callsheet_types::{ModelKey, Preset};
 use proptest::{collection, option, prelude::*};
@@ -197,7 +198,17 @@ fn key() -> impl Strategy<Value = ModelKey> {
 }
 
 fn preset() -> impl Strategy<Value = Preset> {
-    (text(), object(value())).prop_map(|(model, parameters)| Preset { model, parameters })
+    let preset = (text(), object(value()));
+    let preset = preset.prop_map(|(model, parameters)| Preset { model, parameters });
+    preset.prop_map(|mut preset| {
+        preset.model.insert(0, 'm');
+        let value = |name: &String, value: &Value| {
+            let one = [(name.clone(), value.clone())].into_iter().collect();
+            check_parameters(&one).is_ok()
+        };
+        preset.parameters.retain(|name, said| value(name, said));
+        preset
+    })
 }
 
 /// Models with keys of their own, in the order of keys.
