@@ -91,7 +91,7 @@ impl Catalog {
     }
 
     /// Makes a change through the API that depends on what is there: `decide` sees it, and is asked
-    /// again where it moved in between.
+    /// again where it moved in between. [`PublishError::Stale`] where that never ends.
     pub(crate) fn edit<E: From<PublishError>>(
         &self,
         intent: &Intent,
@@ -99,21 +99,13 @@ impl Catalog {
         ids: &[EntryId],
         decide: impl Fn(&Current) -> Result<Edit, E>,
     ) -> Result<Applied, E> {
-        loop {
+        self.store.plan_and_apply(intent, &Cards, || {
             let probe = snapshot(source, Edit { entries: Vec::new(), removed: ids.to_vec() });
             let current = self.store.current(&probe).map_err(PublishError::from)?;
             let snapshot = snapshot(source, decide(&current)?);
-            let plan = callsheet_types::plan::plan(&current, &snapshot, PlanPolicy::default())
-                .map_err(PublishError::from)?;
-            if intent.dry_run {
-                let cursor = self.store.cursor().map_err(PublishError::from)?;
-                return Ok(Applied { plan, cursor });
-            }
-            match self.store.apply(&plan, intent, &Cards) {
-                Err(PublishError::Stale) => {}
-                other => return other.map_err(E::from),
-            }
-        }
+            let plan = callsheet_types::plan::plan(&current, &snapshot, PlanPolicy::default());
+            plan.map_err(|refused| PublishError::from(refused).into())
+        })
     }
 
     /// Takes over what was kept elsewhere before; what is there already stays.
@@ -181,5 +173,34 @@ fn read<T: serde::de::DeserializeOwned>(stored: &Stored) -> Option<T> {
             tracing::warn!(entry = %stored.id, %error, "an entry cannot be read and is left out");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn an_edit_that_is_always_overtaken_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Sqlite(folder.path().join("catalog.db"));
+        let catalog = Catalog { store: Store::open(&url).unwrap() };
+        let drained = |n: u32| {
+            let body = Body::new(&serde_json::json!({ "n": n }));
+            let entries = vec![Entry::tracking(Kind::drain(), "a", body)];
+            Edit { entries, removed: Vec::new() }
+        };
+        let (source, intent) = (SourceName::api(), Intent::now("test"));
+        let asked = Cell::new(0);
+        let overtaken = catalog.edit(&intent, &source, &[drained(0).entries[0].id.clone()], |_| {
+            asked.set(asked.get() + 1);
+            assert!(asked.get() < 1000, "it never ends");
+            let theirs = snapshot(&source, drained(asked.get()));
+            catalog.publish(&theirs, PlanPolicy::default(), &intent)?;
+            Ok::<_, PublishError>(drained(0))
+        });
+        assert!(matches!(overtaken, Err(PublishError::Stale)), "{overtaken:?}");
+        assert!(asked.get() > 1);
     }
 }

@@ -148,18 +148,30 @@ impl Store {
         intent: &Intent,
         project: &dyn Project,
     ) -> Result<Applied, PublishError> {
+        self.plan_and_apply(intent, project, || {
+            let current = self.current(snapshot)?;
+            Ok(plan(&current, snapshot, policy)?)
+        })
+    }
+
+    /// Applies what `plan` makes, and has it made again if a head moved meanwhile;
+    /// [`PublishError::Stale`] where somebody else is always faster. A dry run only plans.
+    pub fn plan_and_apply<E: From<PublishError>>(
+        &self,
+        intent: &Intent,
+        project: &dyn Project,
+        mut plan: impl FnMut() -> Result<Plan, E>,
+    ) -> Result<Applied, E> {
         let (mut attempt, mut busy) = (0, 1);
         loop {
-            let current = self.current(snapshot)?;
-            let plan = plan(&current, snapshot, policy)?;
-            drop(current);
+            let plan = plan()?;
             attempt += 1;
             match self.apply(&plan, intent, project) {
                 Err(PublishError::Stale) if attempt < ATTEMPTS => {}
                 Err(PublishError::Store(StoreError::Busy { .. })) if busy < ATTEMPTS_WHILE_BUSY => {
                     busy += 1;
                 }
-                done => return done,
+                done => return done.map_err(E::from),
             }
             // Two who meet each time would meet again if both came back at once.
             let at_most = u64::from(attempt.min(10)) * 5;
