@@ -15,6 +15,8 @@ mod follow;
 mod heads;
 mod list;
 mod purge;
+#[doc(hidden)]
+pub mod replay;
 mod rows;
 mod stats;
 mod stored;
@@ -29,7 +31,7 @@ pub use feed::{Changes, Cursor, FeedChange};
 pub use purge::Purged;
 pub use stats::Stats;
 pub use stored::{Applied, Intent, Source, Stored, StoredRevision};
-pub use transfer::Counts;
+pub use transfer::{Counts, check_export, gather_export};
 pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use callsheet_types::{
@@ -249,6 +251,7 @@ impl Store {
     }
 
     /// Reads an export into a store in which nothing was ever published, wholly or not at all.
+    /// Nobody else writes meanwhile: what may be long in coming is better [`gather_export`]ed first.
     pub fn import(
         &self,
         input: &mut dyn BufRead,

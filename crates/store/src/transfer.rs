@@ -20,7 +20,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::HashMap,
-    io::{self, BufRead, Write},
+    fs::File,
+    io::{self, BufRead, BufWriter, Seek as _, Write},
     sync::Arc,
 };
 
@@ -296,40 +297,18 @@ pub(crate) fn import(
     if counter.cursor > 0 || sources > 0 {
         return Err(StoreError::NotEmpty { place: transaction.place().clone() });
     }
-    let mut importer = Importer::new(counter);
-    let mut text = Vec::new();
-    let mut lines = Sha256::new();
-    let mut number = 0;
-    let end = loop {
-        number += 1;
-        let bad =
-            |what: &dyn ToString| StoreError::BadExport { line: number, what: what.to_string() };
-        text.clear();
-        input.read_until(b'\n', &mut text).map_err(StoreError::Transfer)?;
-        if text.last() != Some(&b'\n') {
-            return Err(bad(&"the export ends before its last line"));
+    let mut export = Export::new(input, counter);
+    let digest = loop {
+        if let Some(digest) = export.step()? {
+            break digest;
         }
-        let line: Line = serde_json::from_slice(&text).map_err(|error| bad(&error))?;
-        if matches!(line, Line::Header { .. }) != (number == 1) {
-            return Err(bad(&"an export begins with its header, and has one"));
-        }
-        if let Line::End { counts, lines: expected, digest } = line {
-            if finish(lines) != expected {
-                return Err(bad(&"the lines are not those that were written"));
-            }
-            break (counts, digest);
-        }
-        lines.update(&text);
-        importer.take(line).map_err(|what| bad(&what))?;
-        if importer.waiting() >= AT_ONCE {
-            importer.flush(transaction)?;
+        if export.importer.waiting() >= AT_ONCE {
+            export.importer.flush(transaction)?;
         }
     };
-    importer.flush(transaction)?;
-    let bad = |what: &str| StoreError::BadExport { line: number, what: what.to_owned() };
-    if importer.counts != end.0 {
-        return Err(bad("there are not as many lines as were counted"));
-    }
+    export.importer.flush(transaction)?;
+    let bad = |what: &str| export.bad(&what);
+    let importer = &export.importer;
     let mut counter = importer.counter;
     counter.write(transaction)?;
     if let Some(last_purged) = importer.last_purged {
@@ -343,12 +322,115 @@ pub(crate) fn import(
     if let Some(problem) = check::state(transaction)?.into_iter().next() {
         return Err(bad(&format!("{}: {}", problem.place, problem.message)));
     }
-    if state_digest(transaction)? != end.1 {
+    if state_digest(transaction)? != digest {
         return Err(bad("what was read is not what was written"));
     }
     rows::rebuild(transaction, project, &mut counter)?;
     counter.write(transaction)?;
-    Ok(end.0)
+    Ok(importer.counts)
+}
+
+/// Reads an export to its end into a file that has no name, and looks whether it is whole: what is
+/// imported from there keeps nobody waiting for whoever writes it. What can be seen only in a
+/// database is left to [`crate::Store::import`].
+pub fn gather_export(input: &mut dyn BufRead) -> Result<File, StoreError> {
+    let file = tempfile::tempfile().map_err(StoreError::Transfer)?;
+    let mut out = BufWriter::new(file);
+    check_export(input, &mut out)?;
+    let mut file = out.into_inner().map_err(|error| StoreError::Transfer(error.into_error()))?;
+    file.rewind().map_err(StoreError::Transfer)?;
+    Ok(file)
+}
+
+/// Looks whether an export is whole, and copies its lines; whatever is behind its last is left.
+pub fn check_export(input: &mut dyn BufRead, out: &mut dyn Write) -> Result<Counts, StoreError> {
+    let mut export = Export::new(input, Counter { cursor: 0, last_id: 0, purged: 0 });
+    loop {
+        let end = export.step()?;
+        out.write_all(&export.text).map_err(StoreError::Transfer)?;
+        if end.is_some() {
+            return Ok(export.importer.counts);
+        }
+        if export.importer.waiting() >= AT_ONCE {
+            export.importer.clear();
+        }
+    }
+}
+
+/// Returns the lines of an export up to the last of it, or to one that cannot be.
+pub(crate) fn whole_lines(mut data: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    let mut export = Export::new(&mut data, Counter { cursor: 0, last_id: 0, purged: 0 });
+    while let Ok(None) = export.step() {
+        lines.extend_from_slice(&export.text);
+    }
+    lines
+}
+
+/// Ends lines with counts and a digest that are theirs; of the state, which is then wrong, it is
+/// the digest of nothing.
+pub(crate) fn sealed(mut lines: Vec<u8>) -> Option<Vec<u8>> {
+    let mut input = &*lines;
+    let mut export = Export::new(&mut input, Counter { cursor: 0, last_id: 0, purged: 0 });
+    while let Ok(None) = export.step() {}
+    let counts = export.importer.counts;
+    let digest = Digest::of(b"");
+    let end = Line::End { counts, lines: finish(export.lines), digest };
+    if lines.is_empty() {
+        return None;
+    }
+    lines.extend(serde_json::to_vec(&end).ok()?);
+    lines.push(b'\n');
+    Some(lines)
+}
+
+/// An export while it is read.
+struct Export<'a> {
+    input: &'a mut dyn BufRead,
+    /// The line that was read last, and which it is, from 1.
+    text: Vec<u8>,
+    number: u64,
+    /// The digest of every line before the last.
+    lines: Sha256,
+    importer: Importer,
+}
+
+impl<'a> Export<'a> {
+    fn new(input: &'a mut dyn BufRead, counter: Counter) -> Self {
+        let importer = Importer::new(counter);
+        Self { input, text: Vec::new(), number: 0, lines: Sha256::new(), importer }
+    }
+
+    fn bad(&self, what: &dyn ToString) -> StoreError {
+        StoreError::BadExport { line: self.number, what: what.to_string() }
+    }
+
+    /// Reads a line; returns the digest of the state behind the last, when all that came is what
+    /// was written.
+    fn step(&mut self) -> Result<Option<Digest>, StoreError> {
+        self.number += 1;
+        self.text.clear();
+        self.input.read_until(b'\n', &mut self.text).map_err(StoreError::Transfer)?;
+        if self.text.last() != Some(&b'\n') {
+            return Err(self.bad(&"the export ends before its last line"));
+        }
+        let line: Line = serde_json::from_slice(&self.text).map_err(|error| self.bad(&error))?;
+        if matches!(line, Line::Header { .. }) != (self.number == 1) {
+            return Err(self.bad(&"an export begins with its header, and has one"));
+        }
+        if let Line::End { counts, lines, digest } = line {
+            if finish(self.lines.clone()) != lines {
+                return Err(self.bad(&"the lines are not those that were written"));
+            }
+            if self.importer.counts != counts {
+                return Err(self.bad(&"there are not as many lines as were counted"));
+            }
+            return Ok(Some(digest));
+        }
+        self.lines.update(&self.text);
+        self.importer.take(line).map_err(|what| self.bad(&what))?;
+        Ok(None)
+    }
 }
 
 /// An entry's name in the export: kind, key and source.
@@ -497,13 +579,18 @@ impl Importer {
         transaction.write(&CONTENTS, &contents)?;
         self.flush_entries(transaction)?;
         self.flush_history(transaction)?;
+        self.clear();
+        Ok(())
+    }
+
+    /// Forgets the lines that wait.
+    fn clear(&mut self) {
         self.sources.clear();
         self.frozen.clear();
         self.contents.clear();
         self.entries.clear();
         self.revisions.clear();
         self.changes.clear();
-        Ok(())
     }
 
     fn flush_entries(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {

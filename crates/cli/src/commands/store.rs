@@ -1,19 +1,20 @@
 //! `callsheet store`: the database itself. These commands open it where the config file says that
 //! it is, whether a daemon runs on it or not: they are for whoever keeps it.
 
-use super::{print, print_json, write_file};
+use super::{print, print_json};
 use crate::{args::Store as Command, context::Context, failure::Failure, progress::Progress};
 use anyhow::{Context as _, anyhow};
 use callsheet_models::Cards;
 use callsheet_server::catalog::location;
-use callsheet_store::{Counts, Store, StoreUrl};
+use callsheet_store::{Counts, Store, StoreUrl, gather_export};
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
     fs::File,
-    io::{BufReader, BufWriter, Write},
+    io::{BufRead, BufReader, BufWriter, IntoInnerError, Write},
     path::Path,
 };
+use tempfile::NamedTempFile;
 
 pub(super) fn run(context: &Context, command: Command) -> Result<(), Failure> {
     if context.global.server.is_some() {
@@ -135,28 +136,53 @@ fn export(context: &Context, url: &StoreUrl, output: Option<&Path>) -> Result<()
         return Ok(out.flush()?);
     };
     let progress = Progress::start(context, "writing");
-    let mut bytes = Vec::new();
-    let counts = store.export(&mut bytes)?;
-    write_file(file, &bytes)?;
+    let counts = write_export(&store, file)?;
     drop(progress);
     let json = json!({ "file": file, "counts": counts });
     said(context, &json, &format!("{} written: {}\n", file.display(), counted(&counts)))
+}
+
+/// What has the wanted name is whole.
+fn write_export(store: &Store, file: &Path) -> Result<Counts, Failure> {
+    let cannot = || format!("{} cannot be written", file.display());
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !dir.is_dir() {
+        return Err(Failure::new(anyhow!("{}: {} is no folder", cannot(), dir.display())));
+    }
+    let mut out = BufWriter::new(NamedTempFile::new_in(dir).with_context(cannot)?);
+    let counts = store.export(&mut out)?;
+    let written = out.into_inner().map_err(IntoInnerError::into_error).and_then(|written| {
+        written.as_file().sync_all()?;
+        Ok(written.persist(file)?)
+    });
+    written.with_context(cannot)?;
+    Ok(counts)
 }
 
 fn import(context: &Context, url: &StoreUrl, file: &Path) -> Result<(), Failure> {
     let store = Store::open(url)?;
     let progress = Progress::start(context, "reading");
     let counts = if file == Path::new("-") {
-        store.import(&mut std::io::stdin().lock(), &Cards)?
+        import_slow(&store, std::io::stdin().lock())?
     } else {
         let open =
             File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        store.import(&mut BufReader::new(open), &Cards)?
+        if open.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            store.import(&mut BufReader::new(open), &Cards)?
+        } else {
+            import_slow(&store, BufReader::new(open))?
+        }
     };
     drop(progress);
     let digest = store.digest()?;
     let json = json!({ "store": url.to_string(), "counts": counts, "digest": digest.to_string() });
     said(context, &json, &format!("{url} filled: {}, {digest}\n", counted(&counts)))
+}
+
+/// Whoever writes into a pipe may take long; until it is all there, others can write to the store.
+fn import_slow(store: &Store, mut input: impl BufRead) -> Result<Counts, Failure> {
+    let gathered = gather_export(&mut input)?;
+    Ok(store.import(&mut BufReader::new(gathered), &Cards)?)
 }
 
 fn counted(counts: &Counts) -> String {

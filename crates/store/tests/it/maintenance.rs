@@ -4,12 +4,13 @@ use crate::support::{
     Database, Rows, entry, frozen, model, on_both, part, postgres, publish, sqlite, whole,
 };
 use callsheet_store::{
-    CardQuery, CardRow, Intent, Project, Purged, Store, StoreError, StoreUrl, Stored,
+    CardQuery, CardRow, Intent, Project, Purged, Store, StoreError, StoreUrl, Stored, gather_export,
 };
 use callsheet_types::{EntryId, Problem, plan::PlanPolicy};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use std::{
+    io::BufReader,
     os::unix::fs::PermissionsExt as _,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -95,11 +96,15 @@ fn an_export_that_is_not_whole_is_refused_and_leaves_nothing() {
             ("a newer version", text.replacen("\"version\":1", "\"version\":2", 1)),
             ("no JSON", text.replacen('{', "[", 1)),
         ] {
+            // So it is before anybody is kept from writing.
+            let error = gather_export(&mut bad.as_bytes()).unwrap_err();
+            assert!(matches!(error, StoreError::BadExport { .. }), "{what}: {error:?}");
             let error = store.import(&mut bad.as_bytes(), &Rows).unwrap_err();
             assert!(matches!(error, StoreError::BadExport { .. }), "{what}: {error:?}");
             assert_eq!(store.digest().unwrap(), before, "{what}");
         }
-        store.import(&mut text.as_bytes(), &Rows).unwrap();
+        let gathered = gather_export(&mut text.as_bytes()).unwrap();
+        store.import(&mut BufReader::new(gathered), &Rows).unwrap();
         let full = store.import(&mut text.as_bytes(), &Rows).unwrap_err();
         assert!(matches!(full, StoreError::NotEmpty { .. }), "{full:?}");
     });
@@ -156,7 +161,7 @@ fn open_copy(database: &Database, path: &std::path::Path) -> (Store, Database) {
         StoreUrl::Postgres(_) => {
             let store = other.open();
             let file = std::fs::File::open(path).unwrap();
-            store.import(&mut std::io::BufReader::new(file), &Rows).unwrap();
+            store.import(&mut BufReader::new(file), &Rows).unwrap();
             (store, other)
         }
     }
