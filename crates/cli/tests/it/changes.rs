@@ -74,7 +74,7 @@ async fn a_part_of_the_feed_is_asked_for_by_place_kind_and_length() {
     assert_snapshot!(bench.seen(&["changes", "--since", "9999"]).await, @"
         exit code 1
         --
-        error: that place in the feed is no longer kept; the oldest to ask from is 0
+        error: there is no such place in the feed; it ends at 10
         hint: read the present state anew, and follow the feed from its end
         ");
     assert_snapshot!(bench.seen(&["changes", "--kind", "No Kind"]).await, @r#"
