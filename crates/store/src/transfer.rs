@@ -6,7 +6,7 @@ use crate::{
     Project, StoreError, check,
     db::{Connection, SCHEMA, Transaction, Value},
     follow::action,
-    heads::{Reader, digest, moment, nature, nature_name, status, to_microseconds},
+    heads::{Reader, digest, is_storable, moment, nature, nature_name, status, to_microseconds},
     purge, rows,
     write::{CONTENTS, Counter, ENTRIES, FEED, FROZEN, REVISIONS, SOURCES},
 };
@@ -433,6 +433,27 @@ impl<'a> Export<'a> {
     }
 }
 
+/// What is in an order stands there once.
+fn in_order(is_later: bool) -> Result<(), String> {
+    if is_later { Ok(()) } else { Err("it stands there twice, or not in its order".to_owned()) }
+}
+
+/// The databases have no greater numbers.
+fn numbers<const N: usize>(numbers: [u64; N]) -> Result<(), String> {
+    match numbers.into_iter().find(|number| i64::try_from(*number).is_err()) {
+        Some(number) => Err(format!("{number} is too great")),
+        None => Ok(()),
+    }
+}
+
+fn storable(key: &str) -> Result<(), String> {
+    if is_storable(key) { Ok(()) } else { Err(format!("the key {key:?} cannot be stored")) }
+}
+
+fn storable_text(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err("a text with a NUL in it".to_owned()) } else { Ok(()) }
+}
+
 /// An entry's name in the export: kind, key and source.
 type Name = (Kind, Arc<str>, SourceName);
 
@@ -441,6 +462,11 @@ struct Importer {
     counter: Counter,
     counts: Counts,
     last_purged: Option<Timestamp>,
+    /// What came last of what comes in an order.
+    last_source: Option<String>,
+    last_frozen: Option<(String, Arc<str>)>,
+    last_revision: u64,
+    last_cursor: u64,
     ids: HashMap<Name, i64>,
     /// The entry whose revisions come, and the content of the last of these.
     last: Option<(i64, Option<(Digest, i64)>)>,
@@ -458,6 +484,10 @@ impl Importer {
             counter,
             counts: Counts::default(),
             last_purged: None,
+            last_source: None,
+            last_frozen: None,
+            last_revision: 0,
+            last_cursor: 0,
             ids: HashMap::new(),
             last: None,
             sources: Vec::new(),
@@ -487,30 +517,45 @@ impl Importer {
             }
             Line::Source(line) => {
                 self.counts.sources += 1;
+                storable_text(line.revision.as_deref().unwrap_or_default())?;
+                in_order(self.last_source.as_deref().is_none_or(|last| last < line.name.as_str()))?;
+                self.last_source = Some(line.name.as_str().to_owned());
                 self.sources.push(line);
             }
             Line::Frozen(line) => {
                 self.counts.frozen += 1;
+                let key = (line.kind.as_str().to_owned(), line.key.clone());
+                in_order(self.last_frozen.as_ref().is_none_or(|last| *last < key))?;
+                self.last_frozen = Some(key);
+                storable(&line.key)?;
                 self.frozen.push(line);
             }
             Line::Entry(line) => {
                 self.counts.entries += 1;
+                storable(&line.key)?;
+                numbers([line.revision, line.cursor])?;
                 let id = self.counter.next_id();
                 let name = (line.kind.clone(), line.key.clone(), line.source.clone());
                 if self.ids.insert(name, id).is_some() {
                     return Err("the entry stands there twice".to_owned());
                 }
                 self.last = Some((id, None));
+                self.last_revision = 0;
                 self.entries.push((id, line));
             }
             Line::Revision(line) => self.take_revision(line)?,
             Line::Change(line) => {
                 self.counts.changes += 1;
+                numbers([line.cursor, line.transaction, line.before, line.after])?;
+                in_order(self.last_cursor < line.cursor)?;
+                self.last_cursor = line.cursor;
+                storable_text(&line.actor)?;
                 let name = (line.kind.clone(), line.key.clone(), line.source.clone());
                 let id = self.ids.get(&name).ok_or("a change of an entry that is not there")?;
                 self.changes.push((*id, line));
             }
             Line::Mark { cursor, purged, last_purged } => {
+                numbers([cursor, purged])?;
                 self.last_purged = last_purged;
                 self.counter.cursor = cursor;
                 self.counter.purged = purged;
@@ -522,6 +567,10 @@ impl Importer {
 
     fn take_revision(&mut self, line: RevisionLine) -> Result<(), String> {
         self.counts.revisions += 1;
+        numbers([line.revision])?;
+        in_order(self.last_revision < line.revision)?;
+        self.last_revision = line.revision;
+        storable_text(&line.actor)?;
         let Some((entry, content)) = &mut self.last else {
             return Err("a revision of nothing".to_owned());
         };

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a test says on which database it is, or is not")]
 
 mod cards;
+mod corpus;
 mod entries;
 mod feed;
 mod maintenance;
