@@ -338,6 +338,21 @@ async fn a_pin_wins_says_what_it_hides_and_is_taken_back() {
     assert!(shown.contains("65,536"), "{shown}");
 }
 
+#[tokio::test]
+async fn providers_are_set_beside_each_other_where_they_differ() {
+    let bench = stocked("").await;
+    for (key, assignment) in [
+        ("south:acme/rocket-1", "context_window=131072"),
+        ("openrouter:acme/rocket-1", "max_output_tokens=8192"),
+    ] {
+        bench.ok(&["model", "set", key, assignment]).await;
+    }
+    let shown = bench.ok(&["model", "show", "north:rocket-1"]).await;
+    let (_, among) = shown.split_once("AMONG PROVIDERS").expect("a table");
+    let fields: Vec<_> = among.lines().skip(1).filter_map(|l| l.split(' ').next()).collect();
+    assert_eq!(fields, ["prices.prompt", "prices.completion"], "{shown}");
+}
+
 /// Whoever asks a daemon and whoever works without one sees the same.
 #[tokio::test]
 async fn a_daemon_answers_as_a_command_without_one_does() {

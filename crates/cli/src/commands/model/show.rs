@@ -29,9 +29,10 @@ pub(super) async fn show(context: &Context, api: &Api, name: &str) -> Result<(),
     if !view.elsewhere.is_empty() {
         text.push_str(&format!("also at: {}\n", view.elsewhere.join(", ")));
     }
-    if view.spread.iter().any(|spread| spread.values.len() > 1) {
+    let differing: Vec<_> = view.spread.iter().filter(|spread| spread.min != spread.max).collect();
+    if !differing.is_empty() {
         let mut table = Table::new(&["AMONG PROVIDERS", "LEAST", "MOST"]);
-        for spread in &view.spread {
+        for spread in differing {
             table.row([spread.field.clone(), side(spread.min.as_ref()), side(spread.max.as_ref())]);
         }
         text.push_str(&format!("\n{table}"));
