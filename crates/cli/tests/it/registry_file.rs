@@ -235,7 +235,10 @@ async fn a_check_of_a_file_writes_nothing() {
 #[tokio::test]
 async fn what_failed_stays_as_it_was_and_its_presets_are_named() {
     let (fake, home) = scene([listed().remove(0)]).await;
-    home.configure(&format!("{}[routing.aliases]\nfast = \"acme/b\"\n", fake.config("openrouter")));
+    home.configure(&format!(
+        "{}[routing.aliases]\nfast = \"acme/b\"\nquick = \"fast\"\n",
+        fake.config("openrouter")
+    ));
     let file = home.write("registry.json", REGISTRY);
     assert_snapshot!(seen(&refresh(&home, &file, &[]).await), @"
         exit code 3
@@ -247,7 +250,7 @@ async fn what_failed_stays_as_it_was_and_its_presets_are_named() {
         --
         failed (1):
           openrouter:acme/b: openrouter does not list it
-        openrouter:acme/b is gone; still used by alias fast, preset budget/chat, preset free/agent
+        openrouter:acme/b is gone; still used by alias fast, alias quick, preset budget/chat, preset free/agent
         ");
     let text = read(&file);
     assert!(text.contains("\"note\"") && text.contains("Juggling"), "{text}");

@@ -3,6 +3,7 @@
 use super::{ModelError, RefreshAsked, Refreshed, refresh::provider, transfer::Orphan};
 use crate::Config;
 use callsheet_models::{
+    names,
     providers::{self, Listed, Listing, Provider},
     refresh::{ModelReport, Outcome, ProviderReport, Report},
     registry_file::{RegistryFile, RegistryFileError},
@@ -215,9 +216,12 @@ fn presets(file: &RegistryFile) -> BTreeMap<String, String> {
 
 /// Returns what leads to a model that is gone, if anything does.
 fn orphan(key: &ModelKey, presets: &BTreeMap<String, String>, config: &Config) -> Option<Orphan> {
-    let leads_there = |name: &str| name == key.as_str() || name == key.id();
-    let aliases = config.routing.aliases.iter().filter(|(_, to)| leads_there(to));
-    let aliases = aliases.map(|(name, _)| format!("alias {name}"));
+    let leads_there = |name: &str| {
+        let name = names::follow(&config.routing.aliases, name);
+        name == key.as_str() || name == key.id()
+    };
+    let aliases = config.routing.aliases.keys().filter(|name| leads_there(name));
+    let aliases = aliases.map(|name| format!("alias {name}"));
     let presets = presets.iter().filter(|(_, model)| leads_there(model));
     let presets = presets.map(|(name, _)| format!("preset {name}"));
     let used_by: Vec<_> = aliases.chain(presets).collect();

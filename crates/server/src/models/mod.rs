@@ -29,6 +29,7 @@ use callsheet_models::{
     registry_file::RegistryFileError,
 };
 use callsheet_store::{CardRow, PublishError, StoreError};
+use callsheet_types::{EntryId, Kind, ModelKey};
 
 /// Something about models that cannot be done.
 #[derive(Debug, thiserror::Error)]
@@ -129,14 +130,26 @@ impl App {
         look(&self.in_force().config)
     }
 
-    /// Returns the presets and aliases that lead to a model, by their names in requests.
+    /// Returns the presets and aliases that lead to a model, by their names in requests. Those that
+    /// name the model whoever provides it are among them.
     pub(crate) fn users_of(&self, key: &str) -> Vec<String> {
         let owned = self.in_force();
-        let id = key.split_once(':').map_or(key, |(_, id)| id);
         let aliases = &owned.config.routing.aliases;
+        if aliases.is_empty() && owned.saved.presets.is_empty() {
+            return Vec::new();
+        }
+        let id = key.split_once(':').map_or(key, |(_, id)| id);
+        let store = self.catalog.store();
+        let rows = |key: &str| {
+            // Who cannot be asked says nothing of the canonical id; the rest is known without.
+            store.cards_of(&[EntryId::new(Kind::model(), key)]).unwrap_or_default()
+        };
+        let canonical = rows(key).into_iter().find_map(|row| row.canonical);
         let leads_there = |name: &str| {
             let name = names::follow(aliases, name);
-            name == key || name == id
+            let is_named = name == id || canonical.as_deref() == Some(&*names::link(name));
+            // The key of another model means that model alone.
+            name == key || is_named && (ModelKey::parse(name).is_err() || rows(name).is_empty())
         };
         let names = aliases.keys().filter(|name| leads_there(name));
         let names = names.map(|name| format!("alias {name}"));
