@@ -374,7 +374,8 @@ pub(crate) struct ImportModels {
     /// What it is: registry, openrouter, models.dev, litellm or callsheet
     #[arg(long)]
     pub(crate) format: String,
-    /// What the catalog is called here [default: the format's name]
+    /// What the catalog is called here [default: the format's name; of registry and callsheet the
+    /// file's, without its ending]
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<String>,
     /// When it was taken, as a day or a moment [default: now]

@@ -1,6 +1,6 @@
 //! `callsheet model export`: every format, what it cannot say, and the way back.
 
-use crate::models::{Bench, litellm, stocked};
+use crate::models::{Bench, litellm, registry, stocked};
 use insta::assert_snapshot;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ async fn each_format_is_written_and_says_what_it_leaves_out() {
     bench.ok(&["model", "import", &file, "--format", "litellm"]).await;
     assert_snapshot!(export(&bench, "callsheet").await.1, @"");
     assert_snapshot!(export(&bench, "registry").await.1, @"
-        54 things that registry cannot say:
+        54 things that are not in it:
           6 × `canonical` has no place in it, first in north:rocket-1
           6 × `input_modalities` has no place in it, first in north:rocket-1
           6 × `name` has no place in it, first in north:rocket-1
@@ -35,7 +35,7 @@ async fn each_format_is_written_and_says_what_it_leaves_out() {
           1 × the price is dynamic: `pricing` is left as it is, first in openrouter:acme/auto
         ");
     assert_snapshot!(export(&bench, "openrouter").await.1, @"
-        8 things that openrouter cannot say:
+        8 things that are not in it:
           4 × other providers' models have no place in it, first in acme:acme-embed
           1 × capability `chat` has no place in it, first in openrouter:acme/spark
           1 × models without a provider have no place in it, first in acme/rocket-1
@@ -43,7 +43,7 @@ async fn each_format_is_written_and_says_what_it_leaves_out() {
           1 × the bounds of `temperature` have no place in it, first in openrouter:acme/rocket-1
         ");
     assert_snapshot!(export(&bench, "models.dev").await.1, @"
-        63 things that models.dev cannot say:
+        63 things that are not in it:
           7 × `last_updated` is expected in it and is not known, first in acme:acme-embed
           7 × `open_weights` is expected in it and is not known, first in acme:acme-embed
           7 × `reasoning` is expected in it and is not known, first in acme:acme-embed
@@ -65,7 +65,7 @@ async fn each_format_is_written_and_says_what_it_leaves_out() {
           1 × what `temperature` may be set to has no place in it, first in openrouter:acme/rocket-1
         ");
     assert_snapshot!(export(&bench, "litellm").await.1, @"
-        53 things that litellm cannot say:
+        53 things that are not in it:
           7 × `context_window` is written as `max_input_tokens`, first in north:rocket-1
           6 × `canonical` has no place in it, first in north:rocket-1
           6 × `name` has no place in it, first in north:rocket-1
@@ -147,6 +147,26 @@ async fn our_own_format_loses_nothing() {
     assert_eq!(undated(&export(&fresh, "callsheet").await.0), undated(&text));
     assert_eq!(bench.ok(&["model", "list"]).await, fresh.ok(&["model", "list"]).await);
     // The date of the catalog is the date of what it says.
+    assert_eq!(export(&bench, "callsheet").await.0, text, "one state, one text");
     let why = fresh.ok(&["model", "why", "north:rocket-1", "name"]).await;
     assert!(why.contains("import/callsheet"), "{why}");
+}
+
+#[tokio::test]
+async fn what_is_gone_is_left_out_and_counted() {
+    let bench = stocked("").await;
+    let mut fewer = registry();
+    fewer["models"].as_array_mut().unwrap().pop();
+    let file = bench.file("registry.json", &fewer);
+    bench.ok(&["model", "import", &file, "--format", "registry"]).await;
+    bench.ok(&["model", "remove", "south:acme/rocket-1"]).await;
+    let (text, said) = export(&bench, "callsheet").await;
+    assert_snapshot!(said, @"
+        2 things that are not in it:
+          1 × is removed and left out, first in south:acme/rocket-1
+          1 × is withdrawn and left out, first in openrouter:acme/spark
+        ");
+    assert!(!text.contains("openrouter:acme/spark\"") && !text.contains("south:"), "{text}");
+    let json = bench.json(&["model", "export", "--format", "openrouter"]).await;
+    assert_eq!(json["models"], 4, "{json}");
 }

@@ -368,3 +368,59 @@ async fn a_daemon_takes_a_catalog_in_and_knows_it_at_once() {
         (400, &json!("invalid_request"))
     );
 }
+
+#[tokio::test]
+async fn registries_of_two_files_are_two_sources() {
+    let bench = Bench::new();
+    let (mut a, mut b) = (registry(), registry());
+    a["models"].as_array_mut().unwrap().pop();
+    b["models"].as_array_mut().unwrap().remove(0);
+    let (a, b) = (bench.file("a.json", &a), bench.file("b.v2.json", &b));
+    let odd = bench.file("my list.json", &registry());
+    for (file, source) in [(&a, "import/a"), (&b, "import/b.v2"), (&odd, "import/registry")] {
+        let imported = bench.json(&import(file, "registry")).await;
+        assert_eq!((&imported["source"], &imported["withdrawn"]), (&json!(source), &json!(0)));
+    }
+    assert_eq!(bench.json(&["model", "list"]).await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_preset_that_cannot_be_one_is_a_problem_of_the_catalog() {
+    let bench = Bench::new();
+    let mut bad = registry();
+    bad["presets"] = json!({
+        "my tier": {"x y": "acme/spark"},
+        "budget": {"hot": {"model": "acme/spark", "parameters": {"temperature": 3}},
+            "chat": {"model": "acme/spark", "parameters": {"temperature": 1, "seed": null}}}
+    });
+    let file = bench.file("registry.json", &bad);
+    assert_snapshot!(bench.seen(&import(&file, "registry")).await, @"
+        exit code 0
+        import/registry: 2 models, 1 preset
+        added 3, updated 0, unchanged 0, withdrawn 0
+        --
+        2 problems:
+          1 × `temperature` cannot be so, expected a number from 0 to 2: the preset is left out, first in preset budget/hot
+          1 × a tier and a slot are 1 to 64 letters, digits, `.`, `_` or `-`: the preset is left out, first in preset my tier/x y
+        ");
+}
+
+/// Whoever names a model by what all its providers have in common is told when one of them is gone;
+/// who names another by its key is not.
+#[tokio::test]
+async fn what_leads_to_a_model_by_its_canonical_id_is_named() {
+    let bench = Bench::with(
+        "[routing.aliases]\nany = \"acme/Rocket_1\"\nother = \"north:rocket-1\"\nnext = \"any\"\n",
+    );
+    let folder = bench.models_dev();
+    bench.ok(&import(&folder, "models.dev")).await;
+    bench.ok(&["preset", "set", "premium", "chat", "acme/rocket-1"]).await;
+    std::fs::remove_file(format!("{folder}/providers/south/models/acme/rocket-1.toml")).unwrap();
+    std::fs::remove_file(format!("{folder}/providers/south/provider.toml")).unwrap();
+    let imported = bench.json(&import(&folder, "models.dev")).await;
+    let orphans = json!([{
+        "key": "south:acme/rocket-1",
+        "used_by": ["alias any", "alias next", "preset premium/chat"]
+    }]);
+    assert_eq!(imported["orphans"], orphans, "{imported}");
+}

@@ -41,7 +41,7 @@ async fn import_is_killed(phase: u32) {
     let bench = Bench::new();
     let old = bench.file("old.json", &generated(32_768));
     let new = bench.file("new.json", &generated(65_536));
-    bench.ok(&["model", "import", &old, "--format", "registry"]).await;
+    bench.ok(&["model", "import", &old, "--format", "registry", "--source", "registry"]).await;
     let digest = async || {
         let checked = bench.json(&["store", "check"]).await;
         assert_eq!((&checked["ok"], &checked["problems"]), (&json!(true), &json!([])));
@@ -49,7 +49,7 @@ async fn import_is_killed(phase: u32) {
     };
     let old_digest = digest().await;
     let base = std::fs::read(bench.database()).unwrap();
-    let import = ["model", "import", &new, "--format", "registry"];
+    let import = ["model", "import", &new, "--format", "registry", "--source", "registry"];
     let started = Instant::now();
     bench.ok(&import).await;
     let undisturbed = started.elapsed();

@@ -7,7 +7,7 @@ use callsheet_models::merge::Card;
 use callsheet_sources::Tree;
 use callsheet_store::{CardQuery, Intent};
 use callsheet_types::{
-    Body, Entry, Kind, Layer, ModelKey, Snapshot, SourceName,
+    Body, Entry, Kind, Layer, ModelKey, Problem, Snapshot, SourceName,
     plan::{Action, Extent, PlanPolicy},
 };
 use jiff::Timestamp;
@@ -19,13 +19,15 @@ use serde::{Deserialize, Serialize};
 pub struct ImportAsked {
     /// `registry`, `openrouter`, `models.dev`, `litellm`, `callsheet`
     pub format: String,
-    /// What the catalog is called here; the format's name where nothing is said.
+    /// What the catalog is called here. Where nothing is said it is the format's name, or for
+    /// `registry` and `callsheet` the file's, without what follows the last dot, if it is of
+    /// letters, digits, `.`, `_` and `-`.
     #[serde(default)]
     pub source: Option<String>,
     /// When it was taken, where that is not now.
     #[serde(default)]
     pub as_of: Option<Timestamp>,
-    /// The name of the file, for messages.
+    /// The name of the file, or its path or address.
     #[serde(default)]
     pub file: Option<String>,
     /// Whether it comes from a registry elsewhere, which counts more than a catalog.
@@ -82,9 +84,9 @@ pub struct Exported {
     pub format: String,
     /// The file's text.
     pub content: String,
-    /// How many cards are in it.
+    /// How many models of providers are in it.
     pub models: usize,
-    /// What the format cannot say.
+    /// What is not in it: what the format cannot say, and models that are gone.
     pub omissions: Vec<Grouped>,
 }
 
@@ -98,7 +100,7 @@ impl App {
     ) -> Result<Imported, ModelError> {
         let format: Format = asked.format.parse()?;
         let layer = if asked.remote { Layer::Remote } else { Layer::Import };
-        let name = asked.source.clone().unwrap_or_else(|| format.to_string());
+        let name = asked.source.clone().unwrap_or_else(|| own_name(format, asked.file.as_deref()));
         let source = SourceName::new(layer, &name)
             .map_err(|error| ModelError::Question(error.to_string()))?;
         let tree = Tree::from_bytes(file_name(asked.file.as_deref()), bytes)
@@ -151,7 +153,8 @@ impl App {
         })
     }
 
-    /// Writes all cards in a format.
+    /// Writes all cards in a format, but for what is withdrawn or removed: whoever read it back
+    /// would have it alive again. The same state gives the same bytes.
     pub fn export_models(
         &self,
         format: &str,
@@ -159,9 +162,10 @@ impl App {
     ) -> Result<Exported, ModelError> {
         let format: Format = format.parse()?;
         let store = self.catalog.store();
-        let read = |kind: &str| -> Result<Vec<Card>, ModelError> {
+        let read = |kind: &str, statuses: &[&str]| -> Result<Vec<Card>, ModelError> {
             let query = CardQuery {
                 kind: kind.to_owned(),
+                statuses: statuses.iter().map(|status| (*status).to_owned()).collect(),
                 providers: provider
                     .map(str::to_owned)
                     .filter(|_| kind == "model")
@@ -172,24 +176,59 @@ impl App {
             let rows = store.cards(&query)?.rows;
             Ok(rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok()).collect())
         };
-        let models = read("model")?.into_iter();
-        let models: Vec<_> = models
-            .filter_map(|card| Some((ModelKey::parse(&card.key).ok()?, card.facts)))
-            .collect();
-        let canonical = read("canonical")?.into_iter().map(|card| (card.key, card.facts)).collect();
-        let presets = self.catalog.saved()?.presets.into_iter();
-        let presets = presets.map(|(name, (preset, _))| (name, preset)).collect();
-        let count = models.len();
-        let written = formats::write(
-            format,
-            &formats::Exported { models, canonical, presets, as_of: Some(Timestamp::now()) },
-        );
+        let mut omissions = Vec::new();
+        let mut living = |cards: Vec<Card>| -> Vec<Card> {
+            let (gone, living) = cards
+                .into_iter()
+                .partition(|card| matches!(card.status.as_str(), "withdrawn" | "removed"));
+            let note = |card: Card| Problem {
+                message: format!("is {} and left out", card.status),
+                place: card.key,
+            };
+            omissions.extend(Vec::<Card>::into_iter(gone).map(note));
+            living
+        };
+        let (models, canonical) = (living(read("model", &[])?), living(read("canonical", &[])?));
+        // These are not in a list that asks for no status.
+        for kind in ["model", "canonical"] {
+            living(read(kind, &["removed"])?);
+        }
+        let presets = self.catalog.saved()?.presets;
+        let mut as_of: Option<Timestamp> =
+            models.iter().chain(&canonical).map(|card| card.updated_at).max();
+        for head in store.entries(&Kind::preset())? {
+            let is_meant =
+                presets.get(&*head.id.key).is_some_and(|(_, source)| *source == head.source);
+            as_of = if is_meant { as_of.max(Some(head.changed_at)) } else { as_of };
+        }
+        let key = |card: Card| Some((ModelKey::parse(&card.key).ok()?, card.facts));
+        let exported = formats::Exported {
+            models: models.into_iter().filter_map(key).collect(),
+            canonical: canonical.into_iter().map(|card| (card.key, card.facts)).collect(),
+            presets: presets.into_iter().map(|(name, (preset, _))| (name, preset)).collect(),
+            as_of,
+        };
+        let written = formats::write(format, &exported);
+        omissions.extend(written.omissions);
         Ok(Exported {
             format: format.to_string(),
             content: String::from_utf8_lossy(&written.bytes).into_owned(),
-            models: count,
-            omissions: formats::group(&written.omissions),
+            models: written.models,
+            omissions: formats::group(&omissions),
         })
+    }
+}
+
+/// Returns what a catalog is called of which nobody says it. A list that everybody has goes by its
+/// format; of registries there may be many, and one must not take another's place.
+fn own_name(format: Format, file: Option<&str>) -> String {
+    let file = file_name(file);
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let is_many = matches!(format, Format::Registry | Format::Callsheet);
+    if is_many && SourceName::new(Layer::Import, stem).is_ok() {
+        stem.to_owned()
+    } else {
+        format.to_string()
     }
 }
 

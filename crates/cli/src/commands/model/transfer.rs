@@ -162,7 +162,8 @@ pub(super) async fn export(context: &Context, asked: &ExportModels) -> Result<()
     }
     if !context.global.quiet {
         let count: usize = exported.omissions.iter().map(|group| group.count).sum();
-        let heading = format!("{} that {format} cannot say", counted(count, "thing"));
+        let are = if count == 1 { "is" } else { "are" };
+        let heading = format!("{} that {are} not in it", counted(count, "thing"));
         grouped(&heading, &exported.omissions);
     }
     Ok(())
