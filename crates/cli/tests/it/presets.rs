@@ -202,9 +202,14 @@ async fn a_preset_is_in_force_at_once_whoever_sets_it() {
     assert_eq!((set.0, &set.1["changed"]), (200, &json!(true)), "{set:?}");
     assert_eq!(send(&server, &ask("callsheet:a/b")).await.0, 200);
     assert_eq!(backend.requests()[0].json()["seed"], 1);
-    for bad in
-        ["{}", "[]", r#"{"model": "big", "parameters": {"model": "other"}}"#, r#"{"model": ""}"#]
-    {
+    let long = json!({"model": "m".repeat(513)}).to_string();
+    for bad in [
+        &long,
+        "{}",
+        "[]",
+        r#"{"model": "big", "parameters": {"model": "other"}}"#,
+        r#"{"model": ""}"#,
+    ] {
         let refused = put(bad).await;
         assert_eq!(refused.0, 400, "{bad}: {refused:?}");
     }

@@ -92,10 +92,10 @@ impl App {
         intent: &Intent,
     ) -> Result<PresetChange, ModelError> {
         let name = PresetName::parse(&format!("{tier}/{slot}"))?.as_str().to_owned();
-        presets::check_parameters(&preset.parameters)?;
         if preset.model.trim().is_empty() {
             return Err(ModelError::Question(format!("the preset {name} names no model")));
         }
+        presets::check_preset(preset)?;
         let entry = Entry::tracking(
             Kind::preset(),
             &name,
