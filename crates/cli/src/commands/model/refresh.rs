@@ -97,7 +97,10 @@ fn told(context: &Context, asked: &RefreshModels, refreshed: &Refreshed) -> Resu
     }
     let mut text = String::new();
     if report.refreshed == 0 {
-        text.push_str("no models refreshed: nothing was written\n");
+        // That a model is gone is written too.
+        let is_written = report.changed > 0 && !asked.dry_run && !asked.check;
+        let written = if is_written { "" } else { ": nothing was written" };
+        text.push_str(&format!("no models refreshed{written}\n"));
     }
     for provider in &report.providers {
         // Where models failed with it, they say so; and it says who it is about.
