@@ -7,7 +7,7 @@ use crate::{
 };
 use callsheet_testkit::{StreamReply, TestServer, client, within};
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 
 #[tokio::test]
@@ -167,10 +167,13 @@ async fn a_watch_on_a_daemon_tells_every_letter() {
     let server = server("").start().await;
     let bench = Bench::new();
     // Of three bytes each, and more of them than one read brings.
-    let name = "\u{20ac}".repeat(30_000);
+    let text = "\u{20ac}".repeat(30_000);
+    let preset = json!({"model": "acme/spark", "parameters": {"stop": text}}).to_string();
+    let headers = [("Content-Type", "application/json")];
     let slots = ["one", "two", "three", "four"];
     for slot in slots {
-        assert_eq!(server.cli(["preset", "set", "budget", slot, &name]).await.code, 0);
+        let path = format!("/api/v1/presets/budget/{slot}");
+        assert_eq!(server.request("PUT", &path, &headers, preset.as_bytes()).await.status, 200);
     }
     let url = server.url();
     let watch = ["changes", "--watch", "--since", "0", "--json", "--limit", "4", "--server", &url];
@@ -180,7 +183,11 @@ async fn a_watch_on_a_daemon_tells_every_letter() {
         let line = within("a change", lines.recv()).await.expect("a line");
         let change: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(change["key"], format!("budget/{slot}"));
-        assert!(change["after"]["model"] == *name, "a letter is lost: {}", change["after"]);
+        assert!(
+            change["after"]["parameters"]["stop"] == *text,
+            "a letter is lost: {}",
+            change["after"]
+        );
     }
     let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
     assert!(status.success(), "{status}");
