@@ -60,11 +60,15 @@ impl App {
         let report =
             refresh::refresh(store, &self.http, &providers, &request, Arc::new(Cards), &|_| {})
                 .await;
-        let gone = report.gone().map(|key| (key.to_string(), self.users_of(key.as_str())));
-        let orphans = gone
-            .filter(|(_, used_by)| !used_by.is_empty())
-            .map(|(key, used_by)| super::transfer::Orphan { key, used_by })
-            .collect();
+        let gone: Vec<String> = report.gone().map(ToString::to_string).collect();
+        let app = Arc::clone(self);
+        let orphans = tokio::task::spawn_blocking(move || {
+            let gone = gone.into_iter().map(|key| (app.users_of(&key), key));
+            gone.filter(|(used_by, _)| !used_by.is_empty())
+                .map(|(used_by, key)| super::transfer::Orphan { key, used_by })
+                .collect()
+        });
+        let orphans = orphans.await.map_err(|_| broken_off())?;
         Ok(Refreshed { report, orphans })
     }
 
