@@ -5,7 +5,9 @@ use crate::{
     scene::{CHAT, assert_error},
     server,
 };
-use callsheet_testkit::{Behaviour, FakeBackend, Reply, TestServer};
+use callsheet_testkit::{
+    Behaviour, FakeBackend, FakeModel, FakeProvider, Reply, Speaks, TestServer,
+};
 use serde_json::json;
 
 const ROUTING: &str = r#"
@@ -157,5 +159,33 @@ async fn a_models_own_colon_is_part_of_its_name() {
     {
         assert_eq!(call(&server, asked).await.status, 200, "{asked}");
         assert_eq!(models(&backend).last().unwrap(), sent);
+    }
+}
+
+#[tokio::test]
+async fn a_preset_that_leads_to_nobody_is_warned_of() {
+    let backend = FakeBackend::builder().models(["small"]).start().await;
+    let known = [FakeModel::new("acme/m"), FakeModel::new("small")];
+    let provider = FakeProvider::start(Speaks::OpenRouter, known).await;
+    let routing = "[routing.aliases]\nquick = \"b:small\"\n[routing.fallbacks]\nrare = [\"quick\"]\n\
+                   [models]\nrefresh_backends = false\n";
+    let config = format!("{}{routing}{}", backend.config("b"), provider.config("p"));
+    let server = server(&config).start().await;
+    assert_eq!(server.cli(["model", "refresh", "--provider", "p"]).await.code, 0);
+    for (model, warning) in [
+        ("small", None),
+        ("b:small", None),
+        ("quick", None),
+        ("rare", None),
+        ("acme/m", Some("no backend offers acme/m")),
+        ("p:small", Some("no backend offers p:small")),
+        ("nobody/knows-it", Some("no model is known as nobody/knows-it")),
+    ] {
+        for further in [&["--dry-run"][..], &[]] {
+            let set = ["preset", "set", "budget", "chat", model, "--json"];
+            let output = server.cli([&set, further].concat()).await;
+            let expected: Vec<&str> = warning.into_iter().collect();
+            assert_eq!(output.json()["preset"]["warnings"], json!(expected), "{output:?}");
+        }
     }
 }

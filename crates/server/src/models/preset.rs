@@ -2,6 +2,7 @@
 
 use super::ModelError;
 use crate::{App, catalog::Edit};
+use callsheet_gateway::{Policy, chain};
 use callsheet_models::{
     merge::Card,
     presets::{self, PresetName, PresetWarning},
@@ -9,7 +10,7 @@ use callsheet_models::{
 use callsheet_store::{Cursor, Intent};
 use callsheet_types::{Body, Entry, EntryId, Kind, Preset, SourceName, plan::Status};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// A preset, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,13 +182,31 @@ impl App {
             Err(ModelError::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
+        let is_offered = self.is_offered(&name, &preset);
+        let mut warnings = presets::warnings(&preset, &cards);
         // A model that a backend offers needs no card to be called.
-        let is_served = self.fleet.model_ids().iter().any(|id| **id == *preset.model);
-        let warnings = presets::warnings(&preset, &cards).into_iter();
-        let warnings = warnings
-            .filter(|warning| !(is_served && matches!(warning, PresetWarning::UnknownModel { .. })))
-            .map(|warning| warning.to_string())
-            .collect();
+        warnings.retain(|warning| {
+            !(is_offered && matches!(warning, PresetWarning::UnknownModel { .. }))
+        });
+        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        // Where nobody knows the model that is said already; and before all backends were asked
+        // nobody can tell.
+        if !is_offered && !cards.is_empty() && self.is_ready() {
+            warnings.push(format!("no backend offers {}", preset.model));
+        }
         Ok(PresetView { name, preset, source, warnings })
+    }
+
+    /// Returns whether a request for the preset would find a backend that offers what it leads to,
+    /// or one of its fallbacks.
+    fn is_offered(&self, name: &str, preset: &Preset) -> bool {
+        // What is only tried is not in force; and a preset leads to no other.
+        let presets = HashMap::from([(name.to_owned(), preset.clone())]);
+        let policy = Policy { presets, ..Policy::clone(&self.gateway.policy()) };
+        let asked = format!("callsheet:{name}");
+        chain(&asked, &policy, &self.fleet).any(|target| {
+            let backends = self.fleet.get_backends_for_model(target.model);
+            backends.iter().any(|backend| target.backend.is_none_or(|only| *backend.id == *only))
+        })
     }
 }

@@ -302,7 +302,7 @@ async fn one_deadline_holds_for_all_pages() {
     let ProviderError::Fetch { source: FetchError::Deadline { .. }, .. } = error else {
         panic!("{error:?}")
     };
-    assert!(started.elapsed() < Duration::from_millis(500));
+    assert!(fake.request_count() < 9, "no page is asked for once the time is over");
 }
 
 #[tokio::test]
