@@ -1,6 +1,6 @@
 //! Catalogs of models as others write them, and as Callsheet does.
 //!
-//! [`read`] makes [`Facts`] of files in one [`Format`], [`write`] the other way round. What a file
+//! [`read`] makes [`Facts`] of files in one [`Format`], [`write()`] the other way round. What a file
 //! says that is not understood is a problem with a place, never passed over; what a format cannot
 //! say is listed in what was [`Written`].
 
