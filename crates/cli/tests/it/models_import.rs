@@ -424,3 +424,39 @@ async fn what_leads_to_a_model_by_its_canonical_id_is_named() {
     }]);
     assert_eq!(imported["orphans"], orphans, "{imported}");
 }
+
+/// Returns a recorded catalog, where it lies beside the project.
+fn recorded(name: &str) -> Option<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/");
+    let path = format!("{path}{name}");
+    std::path::Path::new(&path).exists().then_some(path)
+}
+
+#[tokio::test]
+async fn recorded_catalogs_are_taken_in_together() {
+    let names = ["models.dev.tar.gz", "openrouter/models.2026-05-15.json"];
+    let [Some(archive), Some(list)] = names.map(recorded) else {
+        eprintln!("skipped: the recorded catalogs are not there");
+        return;
+    };
+    let bench = Bench::new();
+    let taken = bench.ok(&import(&archive, "models.dev")).await;
+    assert!(taken.contains("5098 models, 231 of no one provider"), "{taken}");
+    let older = ["--as-of", "2026-05-15"];
+    let taken = bench.ok(&[&import(&list, "openrouter")[..], &older].concat()).await;
+    assert!(taken.contains("364 models"), "{taken}");
+    let again = bench.ok(&import(&archive, "models.dev")).await;
+    assert!(again.contains("added 0, updated 0, unchanged 5329, withdrawn 0"), "{again}");
+    let id = "openrouter:anthropic/claude-sonnet-4.5";
+    let shown = bench.json(&["model", "show", id]).await;
+    let card = &shown["models"][0];
+    assert_eq!(card["sources"].as_array().unwrap().len(), 2, "{card}");
+    assert_eq!(card["prices"][0]["amount"], "3", "{card}");
+    assert!(shown["elsewhere"].to_string().contains("anthropic:claude-sonnet-4-5"), "{shown}");
+    // What depends on the request is neither free nor a number.
+    let router = bench.json(&["model", "show", "openrouter:openrouter/auto"]).await;
+    assert_eq!(router["models"][0]["prices"][0]["amount"], "dynamic", "{router}");
+    let conflicts = bench.json(&["model", "conflicts", "--provider", "openrouter"]).await;
+    assert!(conflicts.as_array().unwrap().len() > 100);
+    bench.ok(&["store", "check"]).await;
+}
