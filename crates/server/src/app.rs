@@ -103,6 +103,11 @@ impl Drop for Turn<'_> {
 }
 
 impl Owned {
+    /// Returns whether a backend is part of a demonstration, of which nothing is to be kept.
+    pub(crate) fn is_built_in(&self, name: &str) -> bool {
+        self.built_in.iter().any(|spec| spec.name.as_str() == name)
+    }
+
     fn is_fixed(&self, name: &BackendName) -> bool {
         self.config.backends.iter().chain(&self.built_in).any(|spec| spec.name == *name)
     }

@@ -70,7 +70,9 @@ async fn refresh_changed_backends(app: Arc<App>) {
         let mut changed = Vec::new();
         for backend in &*backends {
             let is_declared = backend.metadata.contains_key(crate::app::DECLARED_MODELS);
-            if is_declared || backend.status() != callsheet_fleet::registry::BackendStatus::Healthy
+            let is_left_alone = is_declared || app.in_force().is_built_in(&backend.id);
+            if is_left_alone
+                || backend.status() != callsheet_fleet::registry::BackendStatus::Healthy
             {
                 continue;
             }

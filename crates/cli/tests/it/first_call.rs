@@ -52,3 +52,12 @@ async fn the_demo_answers_streams_and_fails_over() {
         assert_eq!(reply.header("x-callsheet-backend"), Some("demo-2"));
     }
 }
+
+#[tokio::test]
+async fn the_demo_leaves_nothing_in_the_store() {
+    let server = server("").args(["--demo"]).start().await;
+    let refreshed = server.cli(["model", "refresh"]).await;
+    assert_eq!(refreshed.code, 0, "{refreshed:?}");
+    assert!(refreshed.stdout.starts_with("nothing to refresh"), "{refreshed:?}");
+    assert_eq!(server.cli(["changes", "--json"]).await.json(), json!([]));
+}

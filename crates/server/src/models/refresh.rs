@@ -119,7 +119,9 @@ impl App {
         let (config, backends) = {
             let owned = self.in_force();
             let specs = owned.specs(&owned.config, &owned.saved);
-            (owned.config.clone(), specs.into_iter().map(|(spec, _)| spec).collect::<Vec<_>>())
+            let specs = specs.into_iter().map(|(spec, _)| spec);
+            let specs = specs.filter(|spec| !owned.is_built_in(spec.name.as_str()));
+            (owned.config.clone(), specs.collect::<Vec<_>>())
         };
         if names.is_empty() {
             names = config.providers.keys().cloned().collect();
