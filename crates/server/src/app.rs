@@ -2,7 +2,7 @@
 
 use crate::{
     Config,
-    catalog::{Catalog, Edit, Saved, backend_entry, drain_entry},
+    catalog::{Catalog, Saved},
     config::ConfigSource,
     guard::Guard,
     models::{KnownModels, service_of},
@@ -11,15 +11,12 @@ use crate::{
 use arc_swap::ArcSwap;
 use callsheet_fleet::{
     Directory, HealthPolicy, Link, Prober,
-    registry::{Backend, BackendStatus, BackendView, DiscoverySource, Registry, RegistryError},
+    registry::{Backend, BackendStatus, DiscoverySource, Registry, RegistryError},
 };
 use callsheet_gateway::{Gateway, Journal};
 use callsheet_sources::Http;
-use callsheet_store::{Cursor, Intent, PublishError, StoreError, StoreUrlError};
-use callsheet_types::{
-    BackendName, BackendSpec, EntryId, Kind, Model, Secret, SecretError, SecretSource, SourceName,
-    plan::Status,
-};
+use callsheet_store::{Cursor, StoreError, StoreUrlError};
+use callsheet_types::{BackendName, BackendSpec, Model, Secret, SecretError, SecretSource};
 use callsheet_upstream::TlsError;
 use std::{
     collections::{HashMap, HashSet},
@@ -29,7 +26,6 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -108,7 +104,7 @@ impl Owned {
         self.built_in.iter().any(|spec| spec.name.as_str() == name)
     }
 
-    fn is_fixed(&self, name: &BackendName) -> bool {
+    pub(crate) fn is_fixed(&self, name: &BackendName) -> bool {
         self.config.backends.iter().chain(&self.built_in).any(|spec| spec.name == *name)
     }
 
@@ -182,32 +178,6 @@ pub enum StartError {
     Registry(#[from] RegistryError),
 }
 
-/// A change to the backends that is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// There is one of this name.
-    #[error("there is a backend named {0} already")]
-    Exists(BackendName),
-    /// The name belongs to the config file.
-    #[error("the backend {0} stands in the config file")]
-    Configured(BackendName),
-    /// There is none of this name.
-    #[error("there is no backend named {0:?}")]
-    NotFound(String),
-    /// Its description cannot be used.
-    #[error("the backend cannot be used")]
-    Unusable(#[source] StartError),
-    /// It could not be saved, and so was not done.
-    #[error("it could not be saved")]
-    Publish(#[from] PublishError),
-}
-
-impl From<StoreError> for ChangeError {
-    fn from(error: StoreError) -> Self {
-        Self::Publish(error.into())
-    }
-}
-
 /// Whether the backends are wanted, or only what is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fleet {
@@ -216,9 +186,6 @@ pub enum Fleet {
     /// There is none: whoever looks at models needs nobody's key.
     Absent,
 }
-
-/// How long adding a backend waits for its first probe, so that its status can be told.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 impl App {
     /// Composes a daemon from a checked configuration and the state in its data directory.
@@ -318,123 +285,6 @@ impl App {
         self.in_force().config.clone()
     }
 
-    /// Adds a backend: saved first, then in service. Does disk I/O.
-    pub fn add_backend(
-        &self,
-        spec: &BackendSpec,
-        dry_run: bool,
-        actor: &str,
-    ) -> Result<BackendView, ChangeError> {
-        let mut owned = self.turn();
-        if owned.is_fixed(&spec.name) {
-            return Err(ChangeError::Configured(spec.name.clone()));
-        }
-        if self.fleet.get_backend(spec.name.as_str()).is_some() {
-            return Err(ChangeError::Exists(spec.name.clone()));
-        }
-        let new =
-            backend(spec, DiscoverySource::Manual, &owned.config).map_err(ChangeError::Unusable)?;
-        if dry_run {
-            return Ok(BackendView::from(&new));
-        }
-        let id = EntryId::new(Kind::backend(), spec.name.as_str());
-        let entry = backend_entry(spec)?;
-        self.catalog.edit(
-            &Intent::now(actor),
-            &SourceName::api(),
-            std::slice::from_ref(&id),
-            |current| match current.heads.get(&id) {
-                Some(head) if head.status == Status::Active => {
-                    Err(ChangeError::Exists(spec.name.clone()))
-                }
-                _ => Ok(Edit { entries: vec![entry.clone()], removed: Vec::new() }),
-            },
-        )?;
-        owned.saved.backends.insert(spec.name.clone(), spec.clone());
-        let exists = |_: RegistryError| ChangeError::Exists(spec.name.clone());
-        let added = self.fleet.add_backend(new).map_err(exists)?;
-        self.know_services(&owned);
-        self.watch(&added);
-        tracing::info!(backend = %spec.name, url = %spec.url, "backend added");
-        Ok(BackendView::from(&*added))
-    }
-
-    /// Waits a moment for a backend's first probe and returns what is known then.
-    pub async fn first_look(&self, name: &str) -> Option<BackendView> {
-        let _ = tokio::time::timeout(FIRST_LOOK, self.prober.probed(name)).await;
-        self.fleet.get_backend(name).map(|backend| BackendView::from(&*backend))
-    }
-
-    /// Removes a backend that was added. What it has in flight runs on. Does disk I/O.
-    pub fn remove_backend(
-        &self,
-        name: &str,
-        dry_run: bool,
-        actor: &str,
-    ) -> Result<BackendView, ChangeError> {
-        let mut owned = self.turn();
-        let backend = self.known(name)?;
-        let key = backend_name(&backend)?;
-        if owned.is_fixed(&key) {
-            return Err(ChangeError::Configured(key));
-        }
-        if !dry_run {
-            let gone = [Kind::backend(), Kind::drain()].map(|kind| EntryId::new(kind, name));
-            let removed = Edit { entries: Vec::new(), removed: gone.to_vec() };
-            self.save(&gone, &removed, actor)?;
-            owned.saved.backends.remove(&key);
-            owned.saved.draining.remove(&key);
-            self.forget(&backend);
-            tracing::info!(backend = name, "backend removed");
-        }
-        Ok(BackendView::from(&*backend))
-    }
-
-    /// Lets a backend finish what it has and gives it nothing new, across restarts. Does disk I/O.
-    pub fn drain_backend(
-        &self,
-        name: &str,
-        dry_run: bool,
-        actor: &str,
-    ) -> Result<BackendView, ChangeError> {
-        let mut owned = self.turn();
-        let backend = self.known(name)?;
-        let key = backend_name(&backend)?;
-        if !dry_run {
-            let entry = drain_entry(&key);
-            let id = [entry.id.clone()];
-            self.save(&id, &Edit { entries: vec![entry], removed: Vec::new() }, actor)?;
-            owned.saved.draining.insert(key);
-            self.set_status(name, BackendStatus::Draining)?;
-            tracing::info!(backend = name, "backend is draining");
-        }
-        Ok(BackendView::from(&*backend))
-    }
-
-    /// Takes a draining backend back; its next probe, which is made at once, says how it is. Does
-    /// disk I/O.
-    pub fn resume_backend(
-        &self,
-        name: &str,
-        dry_run: bool,
-        actor: &str,
-    ) -> Result<BackendView, ChangeError> {
-        let mut owned = self.turn();
-        let backend = self.known(name)?;
-        let key = backend_name(&backend)?;
-        if !dry_run {
-            let id = [EntryId::new(Kind::drain(), name)];
-            self.save(&id, &Edit { entries: Vec::new(), removed: id.to_vec() }, actor)?;
-            owned.saved.draining.remove(&key);
-            if backend.status() == BackendStatus::Draining {
-                self.set_status(name, BackendStatus::Unknown)?;
-                self.watch(&backend);
-                tracing::info!(backend = name, "backend is resumed");
-            }
-        }
-        Ok(BackendView::from(&*backend))
-    }
-
     /// Cards have changed: what the fleet knows of them is looked up again.
     pub(crate) fn look_at_cards_again(&self) {
         self.known.look_again();
@@ -482,20 +332,6 @@ impl App {
         }
     }
 
-    fn save(&self, ids: &[EntryId], edit: &Edit, actor: &str) -> Result<(), ChangeError> {
-        let decide = |_: &_| Ok::<_, ChangeError>(edit.clone());
-        self.catalog.edit(&Intent::now(actor), &SourceName::api(), ids, decide).map(drop)
-    }
-
-    fn set_status(&self, name: &str, status: BackendStatus) -> Result<(), ChangeError> {
-        let not_found = |_| ChangeError::NotFound(name.to_owned());
-        self.fleet.update_status(name, status, None).map_err(not_found)
-    }
-
-    fn known(&self, name: &str) -> Result<Arc<Backend>, ChangeError> {
-        self.fleet.get_backend(name).ok_or_else(|| ChangeError::NotFound(name.to_owned()))
-    }
-
     /// Returns what is in force, without waiting for anybody.
     pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<Owned>> {
         self.in_force.load()
@@ -520,10 +356,6 @@ fn services(owned: &Owned) -> HashMap<String, String> {
 pub(crate) fn left_out(spec: &BackendSpec, error: &StartError) {
     let error = crate::api::with_causes(error);
     tracing::warn!(backend = %spec.name, "a backend is left out: {error}");
-}
-
-fn backend_name(backend: &Backend) -> Result<BackendName, ChangeError> {
-    BackendName::new(&backend.id).map_err(|error| ChangeError::NotFound(error.0))
 }
 
 /// Stands in the metadata of a backend whose models were declared, and are not taken from its list.

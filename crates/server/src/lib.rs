@@ -7,6 +7,7 @@
 
 mod api;
 mod app;
+mod backends;
 pub mod catalog;
 mod chores;
 pub mod config;
@@ -27,7 +28,8 @@ mod reload;
 mod workers;
 
 pub use api::{ApiError, ChangeView, FeedPage, RouteReport, RouteStep};
-pub use app::{App, ChangeError, Fleet, StartError, read_secret};
+pub use app::{App, Fleet, StartError, read_secret};
+pub use backends::ChangeError;
 pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError};
 pub use data_dir::{DataDir, DataDirError, Running};
