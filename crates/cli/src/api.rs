@@ -314,20 +314,6 @@ fn token(config: &Config) -> Option<Secret> {
     read_secret(source).ok()
 }
 
-/// Writes a text so that it can stand in a path or a query.
-pub(crate) fn encoded(text: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,6 @@ mod failure;
 mod logs;
 mod progress;
 mod table;
-mod when;
 
 use clap::Parser;
 use std::process::ExitCode;

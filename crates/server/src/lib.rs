@@ -27,7 +27,7 @@ mod moved;
 mod reload;
 mod workers;
 
-pub use api::{ApiError, ChangeView, FeedPage, RouteReport, RouteStep};
+pub use api::{ApiError, ChangeView, FeedPage, RouteReport, RouteStep, moment};
 pub use app::{App, Fleet, StartError, read_secret};
 pub use backends::ChangeError;
 pub use config::{Config, ConfigError};

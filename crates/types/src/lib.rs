@@ -9,6 +9,7 @@
 pub mod backend;
 mod digest;
 mod duration;
+mod encoded;
 mod entry;
 mod model_key;
 mod name;
@@ -24,6 +25,7 @@ mod url;
 pub use backend::{BackendSpec, BackendType, DiscoverySource, Model};
 pub use digest::{Digest, DigestError};
 pub use duration::HumanDuration;
+pub use encoded::encoded;
 pub use entry::{Body, Entry, EntryId, Kind, KindError, Nature};
 pub use model_key::{ModelKey, ModelKeyError};
 pub use name::{BackendName, NameError};

@@ -2,7 +2,7 @@
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, Needs, encoded},
+    api::{Api, Needs},
     args::{Add, Backend, Change},
     context::Context,
     failure::Failure,
@@ -10,6 +10,7 @@ use crate::{
 };
 use callsheet_fleet::registry::BackendView;
 use callsheet_types::DiscoverySource;
+use callsheet_types::encoded;
 use http::Method;
 
 pub(super) async fn run(context: &Context, command: Backend) -> Result<(), Failure> {

@@ -2,12 +2,13 @@
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, Needs, encoded},
+    api::{Api, Needs},
     args::Changes,
     context::Context,
     failure::Failure,
 };
 use callsheet_server::{ChangeView, FeedPage};
+use callsheet_types::encoded;
 use http::Method;
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, Needs, encoded},
+    api::{Api, Needs},
     args::{Preset as Command, SetPreset},
     context::Context,
     failure::Failure,
@@ -11,6 +11,7 @@ use crate::{
 use anyhow::anyhow;
 use callsheet_server::models::{PresetChange, PresetPage, PresetView};
 use callsheet_types::Preset;
+use callsheet_types::encoded;
 use http::Method;
 use serde_json::{Map, Number, Value};
 

@@ -2,7 +2,7 @@
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, Needs, encoded},
+    api::{Api, Needs},
     args::Route,
     context::Context,
     failure::Failure,
@@ -11,6 +11,7 @@ use crate::{
 use anyhow::anyhow;
 use callsheet_fleet::{Outcome, Verdict};
 use callsheet_server::{RouteReport, RouteStep};
+use callsheet_types::encoded;
 use http::Method;
 
 pub(super) async fn run(context: &Context, question: &Route) -> Result<(), Failure> {

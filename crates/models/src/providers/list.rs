@@ -10,6 +10,7 @@ use super::{
 use crate::Facts;
 use callsheet_sources::{FetchError, Http};
 use callsheet_types::Problem;
+use callsheet_types::encoded;
 use std::{collections::BTreeSet, time::Instant};
 
 /// Fetches a provider's whole list, once.
@@ -104,19 +105,6 @@ fn google_path(provider: &Provider) -> String {
     } else {
         path
     }
-}
-
-/// Writes a text so that it can stand in an address.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// Writes an id of the form `owner/name` so that it can stand in a path; `None` where it has

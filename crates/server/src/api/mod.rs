@@ -13,6 +13,7 @@ mod route;
 pub use changes::{ChangeView, FeedPage};
 pub use error::ApiError;
 pub(crate) use error::with_causes;
+pub use models::moment;
 pub use route::{RouteReport, RouteStep};
 
 use crate::App;

@@ -191,7 +191,8 @@ pub(super) fn cursor_of(app: &App, text: &str) -> Result<Cursor, ApiError> {
     app.catalog.store().cursor_at(moment).map_err(ApiError::Store)
 }
 
-fn moment(text: &str) -> Option<jiff::Timestamp> {
+/// Reads a moment, or a day in UTC.
+pub fn moment(text: &str) -> Option<jiff::Timestamp> {
     if let Ok(moment) = text.parse() {
         return Some(moment);
     }

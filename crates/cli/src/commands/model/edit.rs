@@ -2,13 +2,14 @@
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, PATIENT, encoded},
+    api::{Api, PATIENT},
     args::{ChangeModel, SetModel, UnsetModel},
     context::Context,
     failure::Failure,
 };
 use anyhow::anyhow;
 use callsheet_server::models::{Corrected, Correction};
+use callsheet_types::encoded;
 use http::Method;
 
 pub(super) async fn set(context: &Context, api: &Api, set: &SetModel) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ mod transfer;
 
 use super::{print, print_json};
 use crate::{
-    api::{Api, Needs, encoded},
+    api::{Api, Needs},
     args::{ListModels, Model as Command},
     context::Context,
     failure::Failure,
@@ -15,6 +15,7 @@ use crate::{
 };
 use callsheet_models::{Amount, Charge, Facts, Unit};
 use callsheet_server::models::ModelRow;
+use callsheet_types::encoded;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,14 +1,10 @@
 //! Showing one model, or two.
 
 use super::{get, or_unknown, prices, print, print_json, shown, tokens};
-use crate::{
-    api::{Api, encoded},
-    context::Context,
-    failure::Failure,
-    table::Table,
-};
+use crate::{api::Api, context::Context, failure::Failure, table::Table};
 use callsheet_models::{Facts, Parameter, conflicts::Disagreement, diff::FieldDiff, merge::Card};
 use callsheet_server::models::{ModelChoice, ModelHistory, ModelView, ModelWhy};
+use callsheet_types::encoded;
 use serde_json::Value;
 use std::collections::BTreeSet;
 

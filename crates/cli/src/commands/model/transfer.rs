@@ -2,7 +2,7 @@
 
 use super::{eprint, print, print_json};
 use crate::{
-    api::{Api, Needs, PATIENT, encoded},
+    api::{Api, Needs, PATIENT},
     args::{ExportModels, ImportModels},
     context::Context,
     failure::Failure,
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use callsheet_models::formats::{Format, Grouped, UnknownFormat};
 use callsheet_server::models::{Exported, Imported};
 use callsheet_sources::{Fetched, Http, HttpSettings, Request, Tree};
+use callsheet_types::encoded;
 use http::Method;
 use std::{io::Read, path::Path};
 
@@ -38,7 +39,7 @@ pub(super) async fn import(context: &Context, asked: &ImportModels) -> Result<()
         path.push_str(&format!("&source={}", encoded(source)));
     }
     if let Some(when) = &asked.as_of {
-        let moment = crate::when::moment(when).ok_or_else(|| {
+        let moment = callsheet_server::moment(when).ok_or_else(|| {
             Failure::new(anyhow!("{when:?} is no day and no moment"))
                 .hint("expected one such as 2026-01-31 or 2026-01-31T12:00:00Z")
                 .exit_code(2)
