@@ -23,6 +23,11 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Returns the 64 hexadecimal digits alone.
+    pub fn hex(&self) -> String {
+        self.to_string().split_off("sha256:".len())
+    }
+
     /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -30,8 +35,14 @@ impl Digest {
 
     /// Reads `sha256:` and 64 hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, DigestError> {
+        let hex = text.strip_prefix("sha256:").ok_or_else(|| DigestError(text.to_owned()))?;
+        Self::parse_hex(hex).map_err(|_| DigestError(text.to_owned()))
+    }
+
+    /// Reads the 64 hexadecimal digits alone.
+    pub fn parse_hex(text: &str) -> Result<Self, DigestError> {
         let wrong = || DigestError(text.to_owned());
-        let hex = text.strip_prefix("sha256:").ok_or_else(wrong)?.as_bytes();
+        let hex = text.as_bytes();
         let nibble = |digit: u8| char::from(digit).to_digit(16).ok_or_else(wrong);
         let mut bytes = [0; 32];
         if hex.len() != 64 {

@@ -48,6 +48,22 @@ impl Kind {
         Self("drain".into())
     }
 
+    /// A registry of files as it was published, once and for all; the key names repository, commit
+    /// and file.
+    pub fn file_registry() -> Self {
+        Self("file-registry".into())
+    }
+
+    /// What a source publishes at a ref now; the key is `SOURCE@REF`.
+    pub fn file_ref() -> Self {
+        Self("file-ref".into())
+    }
+
+    /// A source of files; the key is its own among what it publishes: `models/KEY`.
+    pub fn source() -> Self {
+        Self("source".into())
+    }
+
     /// Returns the kind as text.
     pub fn as_str(&self) -> &str {
         &self.0
