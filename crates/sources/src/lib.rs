@@ -4,8 +4,14 @@
 //! process. The crate must never know a format: what the bytes mean is the business of whoever
 //! asked for them. Start with [`Http::get`] and [`Tree::read_path`].
 
+mod github;
 mod http;
 mod tree;
+mod unpack;
 
-pub use http::{FetchError, Fetched, Http, HttpSettings, Request, bearer, secret_value};
+pub use github::{Asset, GitHub, GitHubHosts, RefKind, Release, Resolved};
+pub use http::{
+    Downloaded, FetchError, Fetched, Http, HttpSettings, OnBytes, Request, bearer, secret_value,
+};
 pub use tree::{Tree, TreeError, TreeLimits};
+pub use unpack::{Member, MemberKind, UnpackLimits, decompress, unpack};

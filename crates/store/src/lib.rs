@@ -6,6 +6,7 @@
 //! [`Store::publish`], which is plan and apply until it holds.
 
 mod backup;
+mod blobs;
 mod card;
 mod check;
 mod db;
@@ -25,6 +26,7 @@ mod url;
 mod wait;
 mod write;
 
+pub use blobs::{Blobs, BlobsUrl};
 pub use card::{CardPage, CardQuery, CardRow, CardSort, Project};
 pub use error::{PublishError, StoreError};
 pub use feed::{Changes, Cursor, FeedChange};

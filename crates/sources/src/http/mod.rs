@@ -1,9 +1,11 @@
 //! The HTTP client of everything that is not on the data plane.
 
 mod client;
+mod download;
 mod error;
 mod retry;
 
+pub use download::{Downloaded, OnBytes};
 pub use error::FetchError;
 
 use bytes::{Bytes, BytesMut};
