@@ -1,4 +1,4 @@
-use callsheet_types::{EntryId, plan::Refused};
+use callsheet_types::{Digest, EntryId, plan::Refused};
 use std::{error::Error, io, path::PathBuf, sync::Arc};
 
 /// A store that cannot do what it is asked. `place` is the file, or the server without a password.
@@ -36,6 +36,14 @@ pub enum StoreError {
         place: Arc<str>,
         /// What is wrong with it.
         what: String,
+    },
+    /// Something else is kept where a blob was. Removed, it can be put there again.
+    #[error("the blob {digest} is damaged at {place}")]
+    DamagedBlob {
+        /// Whose bytes should be there.
+        digest: Digest,
+        /// Where: the file, or the object in its bucket.
+        place: Arc<str>,
     },
     /// An import needs a store in which nothing was ever published.
     #[error("{place} is not empty")]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which the lint does not see")]
 #![allow(clippy::print_stderr, reason = "a test says on which database it is, or is not")]
 
+mod blobs;
 mod cards;
 mod corpus;
 mod entries;
