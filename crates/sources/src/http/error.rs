@@ -1,7 +1,8 @@
 //! Why nothing came back.
 
+use jiff::Timestamp;
 use reqwest::Url;
-use std::{error::Error, fmt, time::Duration};
+use std::{error::Error, fmt, io, path::PathBuf, time::Duration};
 
 /// An address as it may be shown: without user name, password, query and fragment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -71,6 +72,32 @@ pub enum FetchError {
         /// How long it asks to wait.
         retry_after: Option<Duration>,
     },
+    /// It has answered too often for now.
+    #[error("{url} allows no further request for now{}", Until(.resets_at))]
+    RateLimited {
+        /// The address.
+        url: Place,
+        /// How long that lasts.
+        retry_after: Option<Duration>,
+        /// When it ends.
+        resets_at: Option<Timestamp>,
+        /// The variable whose token would allow more, unless one was sent.
+        token_variable: Option<&'static str>,
+    },
+    /// It answered with a web page, as whoever stands in between and wants a login does.
+    #[error("{url} answered with a web page instead of what was asked for")]
+    WebPage {
+        /// The address.
+        url: Place,
+    },
+    /// It answered with what makes no sense here.
+    #[error("{url} answered with something else than was asked for: {reason}")]
+    Unusable {
+        /// The address.
+        url: Place,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It leads elsewhere, to where we do not follow.
     #[error("{url} redirects where it is not followed: {reason}")]
     Redirect {
@@ -98,9 +125,33 @@ pub enum FetchError {
         #[source]
         last: Option<Box<FetchError>>,
     },
+    /// It began to answer, or was to begin, and then nothing came.
+    #[error("{url} sent nothing for {patience:?}")]
+    Stalled {
+        /// The address.
+        url: Place,
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// What came cannot be written.
+    #[error("{path} cannot be written", path = .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 impl FetchError {
+    /// Says that an answer makes no sense.
+    pub(crate) fn unusable(url: &str, reason: String) -> Self {
+        match checked(url) {
+            Ok(url) => Self::Unusable { url: Place::of(&url), reason },
+            Err(error) => error,
+        }
+    }
+
     /// Returns what might help, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -121,7 +172,15 @@ impl FetchError {
             Self::Status { status: 407, .. } => "check the proxy's user and password".to_owned(),
             Self::Status { status: 429, .. } => "wait, and try again".to_owned(),
             Self::Status { status: 500.., .. } => "try again later".to_owned(),
-            Self::Status { .. } => return None,
+            Self::Status { .. } | Self::Unusable { .. } => return None,
+            Self::RateLimited { token_variable: Some(name), .. } => {
+                format!("set {name}, with which more is allowed, or try again later")
+            }
+            Self::RateLimited { .. } | Self::Stalled { .. } => "try again later".to_owned(),
+            Self::WebPage { .. } => {
+                "is a login needed to get out of this network, and the address right?".to_owned()
+            }
+            Self::Unwritable { .. } => "is there room, and the right to write there?".to_owned(),
             Self::Redirect { .. } => "use the address that it leads to, if you trust it".to_owned(),
             Self::Deadline { .. } => "raise the timeout, or try again later".to_owned(),
         })
@@ -172,6 +231,17 @@ impl fmt::Display for Asked<'_> {
     }
 }
 
+struct Until<'a>(&'a Option<Timestamp>);
+
+impl fmt::Display for Until<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(moment) => write!(f, ", until {moment:.0}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A failed attempt.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -208,7 +278,7 @@ fn is_about_tls(error: &(dyn Error + 'static)) -> bool {
         if error.is::<rustls::Error>() {
             return true;
         }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if inner.is_some_and(|inner| is_about_tls(inner)) {
             return true;
         }

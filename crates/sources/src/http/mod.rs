@@ -3,6 +3,8 @@
 mod client;
 mod download;
 mod error;
+mod redirect;
+mod refusal;
 mod retry;
 
 pub use download::{Downloaded, OnBytes};
@@ -19,8 +21,6 @@ use tokio::time::Instant;
 
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 5;
-/// How much of an error's body is looked at.
-const SAID_BYTES: usize = 4096;
 
 /// A client that may be shared: it retries, keeps to a deadline and a size, and never takes a
 /// credential to another host. Cloning shares its connections.
@@ -60,10 +60,16 @@ pub struct Request {
     /// What an earlier answer had as its entity tag (or, lacking one, its date): asks only for what
     /// is newer.
     pub etag: Option<String>,
-    /// How long all of it may take: every attempt, every pause, the body.
+    /// How long all of it may take: every attempt, every pause, the body. For
+    /// [`Http::download`], how long nothing may come.
     pub deadline: Duration,
     /// How long the body may be, decompressed.
     pub max_bytes: usize,
+    /// Takes a web page for no answer: it comes from a login page in between, or from a proxy.
+    pub refuses_pages: bool,
+    /// The variable that a token for this host is read from, for hosts that say in
+    /// `x-ratelimit-remaining` that they have answered too often.
+    pub token_variable: Option<&'static str>,
 }
 
 impl Request {
@@ -75,6 +81,8 @@ impl Request {
             etag: None,
             deadline: Duration::from_secs(30),
             max_bytes: 64 << 20,
+            refuses_pages: false,
+            token_variable: None,
         }
     }
 }
@@ -187,9 +195,7 @@ impl Http {
         request: &Request,
         body: Option<Bytes>,
     ) -> Result<Fetched, Failure> {
-        let mut url = first.clone();
         let mut headers = request.headers.clone();
-        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json, */*"));
         if body.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -200,6 +206,20 @@ impl Http {
                 headers.insert(name, value);
             }
         }
+        let (response, url) = self.send(method, first, headers, body).await?;
+        receive(response, &url, request).await
+    }
+
+    /// Sends a request, and again to where it is redirected. Returns the answer with its address.
+    async fn send(
+        &self,
+        method: &Method,
+        first: &Url,
+        mut headers: HeaderMap,
+        body: Option<Bytes>,
+    ) -> Result<(Response, Url), Failure> {
+        let mut url = first.clone();
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json, */*"));
         for _ in 0..=MAX_REDIRECTS {
             let client = self.clients.for_url(&url).await?;
             let mut builder = client.request(method.clone(), url.clone()).headers(headers.clone());
@@ -208,11 +228,11 @@ impl Http {
             }
             let response =
                 builder.send().await.map_err(|cause| Failure::of_transport(&url, cause))?;
-            let Some(next) = redirect(&response, &url, body.is_some())? else {
-                return receive(response, &url, request).await;
+            let Some(next) = redirect::target(&response, &url, body.is_some())? else {
+                return Ok((response, url));
             };
             if next.origin() != url.origin() {
-                headers = without_secrets(&headers);
+                headers = redirect::without_secrets(&headers);
             }
             url = next;
         }
@@ -223,68 +243,27 @@ impl Http {
     }
 }
 
-/// Returns where a response sends us, unless it is an answer.
-fn redirect(response: &Response, url: &Url, has_body: bool) -> Result<Option<Url>, Failure> {
-    let status = response.status();
-    let refuse =
-        |reason: String| Err(Failure::last(FetchError::Redirect { url: Place::of(url), reason }));
-    if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-        return Ok(None);
-    }
-    let target = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-    let Some(next) = target.and_then(|target| url.join(target).ok()) else {
-        return refuse(format!("a {} without a usable Location", status.as_u16()));
-    };
-    let keeps_method = matches!(status.as_u16(), 307 | 308);
-    match (url.scheme(), next.scheme()) {
-        ("https", "http") => refuse(format!("from https to {}", Place::of(&next))),
-        (_, "http" | "https") if has_body && !keeps_method => {
-            refuse(format!("a {} of a POST, to {}", status.as_u16(), Place::of(&next)))
-        }
-        (_, "http" | "https") => Ok(Some(next)),
-        (_, scheme) => refuse(format!("to an address of scheme {scheme:?}")),
-    }
-}
-
-fn without_secrets(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers.iter().filter(|(_, value)| !value.is_sensitive()) {
-        kept.append(name, value.clone());
-    }
-    // Whoever forgot to mark them as secrets is not to be punished for it.
-    for name in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
-        kept.remove(name);
-    }
-    kept
-}
-
 async fn receive(response: Response, url: &Url, request: &Request) -> Result<Fetched, Failure> {
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED && request.etag.is_some() {
         return Ok(Fetched::NotModified);
     }
-    let headers = response.headers().clone();
-    if !status.is_success() {
-        let retry_after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| retry::after(text, jiff::Timestamp::now()));
-        // What it said is worth having; that it could not be read to its end is not worth saying.
-        let (said, _) = read(response, url, SAID_BYTES).await;
-        let said = error::one_line(&said);
-        return Err(Failure {
-            may_retry: retry::is_passing(status),
-            error: FetchError::Status {
-                url: Place::of(url),
-                status: status.as_u16(),
-                said,
-                retry_after,
-            },
-        });
+    if let Some(failure) = refusal::of_page(&response, url, request) {
+        return Err(failure);
     }
+    if !status.is_success() {
+        return Err(refusal::of_status(response, url, request).await);
+    }
+    let headers = response.headers().clone();
     let (body, end) = read(response, url, request.max_bytes).await;
     end?;
+    Ok(Fetched::Fresh { body, etag: etag(&headers), headers })
+}
+
+/// Returns the entity tag, or the date where there is no tag.
+fn etag(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
-    let etag = text(header::ETAG).or_else(|| text(header::LAST_MODIFIED));
-    Ok(Fetched::Fresh { body, etag, headers })
+    text(header::ETAG).or_else(|| text(header::LAST_MODIFIED))
 }
 
 /// Reads at most so many bytes, and says how it ended.

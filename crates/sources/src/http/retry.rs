@@ -31,7 +31,9 @@ pub(super) fn pause(
         return None;
     }
     let asked = match &failure.error {
-        FetchError::Status { retry_after, .. } => *retry_after,
+        FetchError::Status { retry_after, .. } | FetchError::RateLimited { retry_after, .. } => {
+            *retry_after
+        }
         _ => None,
     };
     let pause = asked.unwrap_or_else(|| {
