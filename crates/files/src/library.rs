@@ -1,0 +1,249 @@
+//! Everything that files are made of here: sources, store, blobs, cache.
+
+use crate::{
+    Cache, FilesError, Registry, bootstrap::Sources, published::FileRef, registry::Publishes,
+    source::FileSource,
+};
+use callsheet_sources::{Downloaded, GitHub, GitHubHosts, Http, Request, bearer};
+use callsheet_store::{Blobs, Project, Store};
+use callsheet_types::{
+    Digest, EntryId, GitRef, Kind, Secret, SecretError, SecretSource, plan::Status,
+};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The files of this installation. Cloning shares everything.
+#[derive(Clone)]
+pub struct Library {
+    /// Entries.
+    pub store: Store,
+    /// Registry files as they were published.
+    pub blobs: Blobs,
+    /// The files themselves.
+    pub cache: Cache,
+    /// How sources are asked.
+    pub http: Http,
+    /// Who is asked.
+    pub sources: Arc<Sources>,
+    /// How.
+    pub settings: Arc<Settings>,
+    /// Registries that were read lately.
+    pub memory: Arc<Memory>,
+    /// Makes the rows of entries that have some.
+    pub project: Arc<dyn Project + Send + Sync>,
+}
+
+/// How sources are asked, and how much is done at once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where GitHub is.
+    pub hosts: GitHubHosts,
+    /// The token for these hosts.
+    pub token: Option<Secret>,
+    /// Files that are fetched at once.
+    pub parallel: usize,
+    /// How many missing files are still fetched one by one; more come as one archive.
+    pub single_files: usize,
+    /// Other installations that are asked for a file by its digest before its source is.
+    pub mirrors: Vec<String>,
+    /// The largest file.
+    pub max_file_bytes: u64,
+    /// Where copies are counted; `None` counts none.
+    pub usage: Option<PathBuf>,
+    /// Reads a secret.
+    pub secret: fn(SecretSource) -> Result<Secret, SecretError>,
+}
+
+/// Registries that were read lately, by the digest of their file.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<VecDeque<((Publishes, Digest), Arc<Registry>)>>);
+
+/// More would let one large registry after the other fill the memory.
+const MOST_REMEMBERED: usize = 2;
+
+impl Memory {
+    fn get(&self, wanted: &(Publishes, Digest)) -> Option<Arc<Registry>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(key, _)| key == wanted).map(|(_, registry)| Arc::clone(registry))
+    }
+
+    fn put(&self, key: (Publishes, Digest), registry: &Arc<Registry>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(other, _)| *other != key);
+        known.push_front((key, Arc::clone(registry)));
+        known.truncate(MOST_REMEMBERED);
+    }
+}
+
+/// An archive on disk.
+pub(crate) enum Archive {
+    Local(File),
+    Downloaded(Downloaded),
+}
+
+impl Archive {
+    pub(crate) fn file(&mut self) -> &mut File {
+        match self {
+            Self::Local(file) => file,
+            Self::Downloaded(downloaded) => &mut downloaded.file,
+        }
+    }
+}
+
+impl Library {
+    /// Returns the sources that publish something, in the order of their keys.
+    pub fn sources_of(&self, publishes: Option<Publishes>) -> impl Iterator<Item = &FileSource> {
+        self.sources
+            .values()
+            .filter(move |source| publishes.is_none_or(|all| source.spec.publishes == all))
+    }
+
+    /// Returns the source of a key or a name.
+    pub fn source(&self, publishes: Publishes, name: &str) -> Result<&FileSource, FilesError> {
+        let by_key = self.sources.get(&(publishes, name.to_owned()));
+        let found =
+            by_key.or_else(|| self.sources_of(Some(publishes)).find(|source| source.name == name));
+        found.ok_or_else(|| FilesError::NoSource {
+            name: name.to_owned(),
+            known: self.known(publishes),
+        })
+    }
+
+    pub(crate) fn known(&self, publishes: Publishes) -> Vec<String> {
+        let sources = self.sources_of(Some(publishes));
+        sources.map(|source| format!("{} ({})", source.key, source.name)).collect()
+    }
+
+    /// Returns all refs that are synced, in the order of what they publish, source and ref. Blocks.
+    pub fn refs(&self, publishes: Option<Publishes>) -> Result<Vec<FileRef>, FilesError> {
+        let stored = self.store.entries(&Kind::file_ref())?;
+        let active = stored.into_iter().filter(|stored| stored.status == Status::Active);
+        // What a newer version wrote and this one cannot read is as if it were not synced.
+        let mut refs: Vec<FileRef> = active.filter_map(|stored| stored.body.read().ok()).collect();
+        refs.retain(|found| publishes.is_none_or(|all| found.publishes() == all));
+        Ok(refs)
+    }
+
+    /// Returns a ref of a source, if it is synced. Blocks.
+    pub fn synced(
+        &self,
+        publishes: Publishes,
+        source: &str,
+        reference: &GitRef,
+    ) -> Result<Option<FileRef>, FilesError> {
+        let id = EntryId::new(
+            Kind::file_ref(),
+            &crate::published::ref_key(publishes, source, reference),
+        );
+        let stored = self.store.entry(&id)?;
+        let active = stored.into_iter().find(|stored| stored.status == Status::Active);
+        Ok(active.and_then(|stored| stored.body.read().ok()))
+    }
+
+    /// Returns the registry of a synced ref. Blocks.
+    pub fn registry(&self, found: &FileRef) -> Result<Arc<Registry>, FilesError> {
+        let key = (found.publishes(), found.digest);
+        if let Some(registry) = self.memory.get(&key) {
+            return Ok(registry);
+        }
+        let name = derived_name(found.publishes(), &found.digest);
+        let compiled = self.cache.derived(&name).and_then(|bytes| Registry::load(&bytes));
+        let registry = match compiled {
+            Some(registry) => registry,
+            None => {
+                let bytes = self.blobs.get(&found.digest)?.ok_or_else(|| {
+                    FilesError::Question(format!(
+                        "the registry of '{}' is gone from where blobs are kept; sync it again with --force",
+                        found.address()
+                    ))
+                })?;
+                let registry = Registry::parse(found.publishes(), &bytes).map_err(|cause| {
+                    FilesError::Registry { address: found.address(), url: found.url.clone(), cause }
+                })?;
+                self.cache.keep_derived(&name, &registry.compile());
+                registry
+            }
+        };
+        let registry = Arc::new(registry);
+        self.memory.put(key, &registry);
+        Ok(registry)
+    }
+
+    pub(crate) fn remember(&self, publishes: Publishes, digest: &Digest, registry: &Arc<Registry>) {
+        self.cache.keep_derived(&derived_name(publishes, digest), &registry.compile());
+        self.memory.put((publishes, *digest), registry);
+    }
+
+    /// Returns how a source is asked. Where it has hosts of its own, only its own token goes there.
+    pub(crate) fn github(&self, source: &FileSource) -> Result<GitHub, FilesError> {
+        let (spec, common) = (&source.spec, &self.settings.hosts);
+        let of = |own: &Option<String>, common: &String| {
+            own.as_ref().unwrap_or(common).trim_end_matches('/').to_owned()
+        };
+        let hosts = GitHubHosts {
+            web: of(&spec.web, &common.web),
+            raw: of(&spec.raw, &common.raw),
+            api: of(&spec.api, &common.api),
+        };
+        let has_own_hosts = spec.web.is_some() || spec.raw.is_some() || spec.api.is_some();
+        let token = match self.own_token(source)? {
+            Some(token) => Some(token),
+            None if has_own_hosts => None,
+            None => self.settings.token.clone(),
+        };
+        Ok(GitHub::new(self.http.clone(), hosts, token))
+    }
+
+    fn own_token(&self, source: &FileSource) -> Result<Option<Secret>, FilesError> {
+        let Some(kept) = source.token() else { return Ok(None) };
+        (self.settings.secret)(kept).map(Some).map_err(|error| {
+            FilesError::Question(format!(
+                "the token of source '{}' is not to be had: {error}",
+                source.key
+            ))
+        })
+    }
+
+    pub(crate) fn web_request(
+        &self,
+        source: &FileSource,
+        url: &str,
+    ) -> Result<Request, FilesError> {
+        let mut request = Request { deadline: Duration::from_mins(1), ..Request::new(url) };
+        if let Some(token) = self.own_token(source)? {
+            request.headers.insert("authorization", bearer(&token));
+        }
+        Ok(request)
+    }
+
+    /// Returns the archive of a `zip` source.
+    pub(crate) async fn zip(
+        &self,
+        source: &FileSource,
+        reference: &GitRef,
+        on_bytes: callsheet_sources::OnBytes<'_>,
+    ) -> Result<(String, Archive), FilesError> {
+        if source.spec.directory.is_some() {
+            let path = crate::discover::folder_of(source, reference);
+            let file = File::open(&path)
+                .map_err(|cause| crate::BootstrapError::Unreadable { path: path.clone(), cause })?;
+            return Ok((path.display().to_string(), Archive::Local(file)));
+        }
+        let url = crate::discover::url_of(source, reference);
+        let request = self.web_request(source, &url)?;
+        let partial = self.cache.partial(&Digest::of(url.as_bytes()).hex())?;
+        let downloaded = self.http.download(&request, &partial, on_bytes).await;
+        let address = format!("{}@{reference}", source.name);
+        let downloaded = downloaded.map_err(|cause| FilesError::Fetch { address, cause })?;
+        Ok((url, Archive::Downloaded(downloaded)))
+    }
+}
+
+fn derived_name(publishes: Publishes, digest: &Digest) -> String {
+    format!("registry-{publishes}-{}", digest.hex())
+}
