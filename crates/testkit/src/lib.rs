@@ -18,6 +18,7 @@ mod gate;
 mod github;
 pub mod postgres;
 mod provider;
+pub mod s3;
 mod server;
 
 pub use backend::{Builder as FakeBackendBuilder, FakeBackend, Kind, Recorded};
@@ -26,8 +27,10 @@ pub use client::{Reply, StreamEnd, StreamReply};
 pub use deadline::{PATIENCE, within};
 pub use gate::Gate;
 pub use github::{
-    ArchiveKind, FakeGitHub, FakeRepository, FakeTree, GitHubFault, GitHubHost, GitHubRequest,
+    ArchiveKind, FakeGitHub, FakeRepository, FakeTree, GitHubFault, GitHubHost, GitHubProxy,
+    GitHubRequest,
 };
 pub use provider::{Builder as FakeProviderBuilder, FakeModel, FakeProvider, Fault, Speaks};
 pub use rustix::process::Signal;
+pub use s3::FakeS3;
 pub use server::{Builder as TestServerBuilder, Output, TestServer};

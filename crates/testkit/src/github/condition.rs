@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::GitHubRequest;
 
 /// What is left of a whole answer.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Part {
     Whole,
     NotModified,
@@ -52,14 +52,10 @@ pub(super) fn part(
 }
 
 /// Cuts a part out of the content and adds the headers that say so.
-pub(super) fn cut(
-    part: &Part,
-    content: Bytes,
-    headers: &mut Vec<(String, String)>,
-) -> (u16, Bytes) {
+pub(super) fn cut(part: Part, content: Bytes, headers: &mut Vec<(String, String)>) -> (u16, Bytes) {
     let length = content.len();
     let mut says = |range: String| headers.push(("Content-Range".to_owned(), range));
-    match *part {
+    match part {
         Part::Whole => (200, content),
         Part::NotModified => (304, Bytes::new()),
         Part::Range(first, end) => {

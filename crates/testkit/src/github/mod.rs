@@ -6,6 +6,7 @@ mod archive;
 mod condition;
 mod fault;
 mod host;
+mod proxy;
 mod repository;
 mod routes;
 mod serve;
@@ -28,6 +29,7 @@ pub use self::fault::GitHubFault;
 use self::fault::Rule;
 use self::host::Door;
 pub use self::host::GitHubHost;
+pub use self::proxy::GitHubProxy;
 pub use self::repository::FakeRepository;
 use self::repository::{Clock, Repository};
 pub use self::tree::FakeTree;
@@ -208,12 +210,13 @@ impl FakeGitHub {
         self.shared.0.borrow().requests.len()
     }
 
-    /// Forgets all requests so far, the unexpected ones and the connections too.
+    /// Forgets all requests so far, the unexpected and refused ones and the connections too.
     pub fn forget_requests(&self) {
         self.shared.change(|state| {
             state.requests.clear();
             state.unexpected.clear();
             state.connections.clear();
+            state.refused.clear();
         });
     }
 
@@ -309,6 +312,7 @@ struct State {
     unexpected: Vec<GitHubRequest>,
     connections: BTreeMap<GitHubHost, usize>,
     stalls: usize,
+    refused: Vec<String>,
 }
 
 impl Default for State {
@@ -324,6 +328,7 @@ impl Default for State {
             unexpected: Vec::new(),
             connections: BTreeMap::new(),
             stalls: 0,
+            refused: Vec::new(),
         }
     }
 }

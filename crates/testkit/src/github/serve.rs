@@ -80,7 +80,7 @@ async fn answer(shared: &Arc<Shared>, door: Door, host: GitHubHost, head: Head) 
     let (status, body) = if answer.status == 200 {
         let etag = answer.etag.as_deref();
         let part = condition::part(&request, etag, answer.has_ranges, content.len());
-        condition::cut(&part, content, &mut headers)
+        condition::cut(part, content, &mut headers)
     } else {
         (answer.status, content)
     };

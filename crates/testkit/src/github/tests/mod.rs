@@ -1,5 +1,7 @@
 //! What the stand-in itself promises.
 
+mod proxy;
+
 use std::io::{Cursor, Read as _};
 
 use serde_json::json;
