@@ -1,5 +1,18 @@
 //! Registry files: what a source publishes at one ref, whoever wrote it down.
 
+mod compiled;
+mod difference;
+mod outline;
+mod parse;
+#[doc(hidden)]
+pub mod replay;
+mod same_name;
+mod statements;
+#[cfg(test)]
+mod statements_test;
+mod value;
+mod write;
+
 use callsheet_types::{Digest, FilePath};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -199,27 +212,24 @@ pub enum Addresses {
 impl Registry {
     /// Reads a registry file, which is decompressed already.
     pub fn parse(publishes: Publishes, bytes: &[u8]) -> Result<Self, RegistryError> {
-        let _ = bytes;
-        Ok(Self { publishes, ..Self::default() })
+        parse::parse(publishes, bytes)
     }
 
     /// Writes a `models.toml` or `dfns.toml` that both this program and the Python package read:
     /// the same registry gives the same bytes.
     pub fn write(&self, addresses: &Addresses) -> String {
-        let _ = addresses;
-        String::new()
+        write::write(self, addresses)
     }
 
     /// Returns a form that is read much faster than TOML.
     pub fn compile(&self) -> Vec<u8> {
-        Vec::new()
+        compiled::compile(self)
     }
 
     /// Reads what [`Registry::compile`] wrote; `None` where it is damaged, or of another version of
     /// this program.
     pub fn load(compiled: &[u8]) -> Option<Self> {
-        let _ = compiled;
-        None
+        compiled::load(compiled)
     }
 
     /// Returns a file by its key.
@@ -258,7 +268,17 @@ impl Registry {
 
     /// Returns what a newer registry says otherwise.
     pub fn difference(&self, newer: &Self) -> Difference {
-        let _ = newer;
-        Difference::default()
+        difference::difference(self, newer)
     }
+}
+
+/// Returns the folder that all of these files are in.
+fn folder_of<'f>(files: &[&'f File]) -> &'f str {
+    let mut folder = files.first().map_or("", |file| file.key.folder());
+    for file in files {
+        while !folder.is_empty() && file.key.below(folder).is_none() {
+            folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+        }
+    }
+    folder
 }
