@@ -45,6 +45,44 @@ pub enum StoreError {
         /// Where: the file, or the object in its bucket.
         place: Arc<str>,
     },
+    /// Blobs are in a bucket that does not let one in.
+    #[error(
+        "{place} does not let us in: are the keys those of somebody who may list, read, write and delete there, and is AWS_REGION the bucket's region?"
+    )]
+    Denied {
+        /// The bucket, and where it is.
+        place: Arc<str>,
+        /// What it says.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// There is no such bucket. It is not made: whose it is, and who may read it, is for others to
+    /// decide.
+    #[error("{place}: there is no such bucket")]
+    NoBucket {
+        /// The bucket, and where it should be.
+        place: Arc<str>,
+    },
+    /// Somebody answers as no S3-compatible store does.
+    #[error(
+        "{place} does not answer as expected: is that the address of an S3-compatible store, and AWS_REGION the bucket's region?"
+    )]
+    Unexpected {
+        /// The bucket, and where it should be.
+        place: Arc<str>,
+        /// What it says.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// An environment variable that says how a bucket is reached cannot be used. Its value is not
+    /// repeated: it may be a secret.
+    #[error("the environment variable {name} cannot be used: expected {expected}")]
+    BadVariable {
+        /// Its name.
+        name: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
     /// An import needs a store in which nothing was ever published.
     #[error("{place} is not empty")]
     NotEmpty {

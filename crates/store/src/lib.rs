@@ -26,7 +26,7 @@ mod url;
 mod wait;
 mod write;
 
-pub use blobs::{Blobs, BlobsUrl};
+pub use blobs::{Blobs, BlobsUrl, S3Access, S3Keys};
 pub use card::{CardPage, CardQuery, CardRow, CardSort, Project};
 pub use error::{PublishError, StoreError};
 pub use feed::{Changes, Cursor, FeedChange};

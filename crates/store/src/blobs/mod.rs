@@ -4,13 +4,16 @@
 //! read one place, and who writes what is there already writes nothing. What is read is checked.
 
 mod directory;
+mod s3;
 mod url;
 
+pub use s3::{S3Access, S3Keys};
 pub use url::BlobsUrl;
 
 use crate::StoreError;
 use callsheet_types::Digest;
 use directory::Directory;
+use s3::S3;
 use std::sync::Arc;
 
 /// Where blobs are kept. Cloning shares it. Every method blocks.
@@ -23,21 +26,29 @@ pub struct Blobs {
 #[derive(Debug)]
 enum Place {
     Directory(Directory),
+    S3(S3),
 }
 
 impl Blobs {
     /// Opens a place for blobs; a folder is made with the first of them. Connects to nothing yet.
+    ///
+    /// How a bucket is reached is in the environment: see [`S3Access::from_environment`].
     pub fn open(url: &BlobsUrl) -> Result<Self, StoreError> {
-        let place = match url {
-            BlobsUrl::Directory(root) => Place::Directory(Directory::new(root)),
-            BlobsUrl::S3 { .. } => {
-                return Err(StoreError::Unreachable {
-                    place: url.to_string().into(),
-                    cause: "S3 cannot be used yet".into(),
-                });
-            }
-        };
-        Ok(Self { url: Arc::new(url.clone()), place: Arc::new(place) })
+        match url {
+            BlobsUrl::Directory(root) => Ok(Self::new(url, Place::Directory(Directory::new(root)))),
+            BlobsUrl::S3 { .. } => Self::open_with(url, &S3Access::from_environment()?),
+        }
+    }
+
+    /// Opens a place for blobs; where that is a bucket, it is reached in this way.
+    pub fn open_with(url: &BlobsUrl, access: &S3Access) -> Result<Self, StoreError> {
+        let BlobsUrl::S3 { bucket, prefix, endpoint } = url else { return Self::open(url) };
+        let s3 = S3::open(bucket, prefix, endpoint.as_ref(), access)?;
+        Ok(Self::new(url, Place::S3(s3)))
+    }
+
+    fn new(url: &BlobsUrl, place: Place) -> Self {
+        Self { url: Arc::new(url.clone()), place: Arc::new(place) }
     }
 
     /// Returns where it is.
@@ -51,6 +62,7 @@ impl Blobs {
         let digest = Digest::of(bytes);
         match &*self.place {
             Place::Directory(directory) => directory.put(&digest, bytes)?,
+            Place::S3(s3) => s3.put(&digest, bytes)?,
         }
         Ok(digest)
     }
@@ -60,6 +72,7 @@ impl Blobs {
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let kept = match &*self.place {
             Place::Directory(directory) => directory.get(digest)?,
+            Place::S3(s3) => s3.get(digest)?,
         };
         let Some(bytes) = kept else { return Ok(None) };
         if Digest::of(&bytes) == *digest {
@@ -72,6 +85,7 @@ impl Blobs {
     pub fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
         match &*self.place {
             Place::Directory(directory) => directory.has(digest),
+            Place::S3(s3) => s3.has(digest),
         }
     }
 
@@ -79,6 +93,7 @@ impl Blobs {
     pub fn list(&self) -> Result<Vec<Digest>, StoreError> {
         let mut digests = match &*self.place {
             Place::Directory(directory) => directory.list()?,
+            Place::S3(s3) => s3.list()?,
         };
         digests.sort_unstable();
         Ok(digests)
@@ -88,14 +103,22 @@ impl Blobs {
     pub fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
         match &*self.place {
             Place::Directory(directory) => directory.remove(digest),
+            Place::S3(s3) => s3.remove(digest),
         }
     }
 
     fn place_of(&self, digest: &Digest) -> String {
         match &*self.place {
             Place::Directory(directory) => directory.path(digest).display().to_string(),
+            Place::S3(s3) => s3.place_of(digest),
         }
     }
+}
+
+/// Puts two parts of a path together, of which the first may be empty.
+fn join(first: &str, second: &str) -> String {
+    let slash = if first.is_empty() || second.is_empty() { "" } else { "/" };
+    format!("{first}{slash}{second}")
 }
 
 /// Returns what a blob is called below the root: the folder, and the name in it.

@@ -1,4 +1,5 @@
 use crate::StoreUrlError;
+use callsheet_types::BackendUrl;
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -17,7 +18,23 @@ pub enum BlobsUrl {
         bucket: String,
         /// The prefix, without a slash at its ends; may be empty.
         prefix: String,
+        /// Where it answers; what [`crate::S3Access`] says where nothing is said.
+        endpoint: Option<BackendUrl>,
     },
+}
+
+impl BlobsUrl {
+    /// Says where the bucket's server answers, before what the environment says. A folder has none.
+    pub fn with_endpoint(mut self, address: &str) -> Result<Self, StoreUrlError> {
+        let Self::S3 { endpoint, .. } = &mut self else {
+            return Err(StoreUrlError("a folder has no endpoint".to_owned()));
+        };
+        let parsed = address.parse().map_err(|_| {
+            StoreUrlError("expected an address such as https://s3.example.com".to_owned())
+        })?;
+        *endpoint = Some(parsed);
+        Ok(self)
+    }
 }
 
 const EXPECTED: &str = "expected an absolute path, file:///path or s3://bucket/prefix";
@@ -46,7 +63,11 @@ impl FromStr for BlobsUrl {
                     "what stands before the keys in a bucket has parts of letters, digits, `.`, `_`, `-` or `=`, with one `/` between two",
                 );
             }
-            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
+            return Ok(Self::S3 {
+                bucket: bucket.to_owned(),
+                prefix: prefix.to_owned(),
+                endpoint: None,
+            });
         }
         let path = match text.strip_prefix("file://") {
             Some(path) if path.contains(['%', '?', '#']) => {
@@ -81,8 +102,9 @@ impl fmt::Display for BlobsUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "{}", path.display()),
-            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::S3 { bucket, prefix, .. } => {
+                f.write_str(&super::join(&format!("s3://{bucket}"), prefix))
+            }
         }
     }
 }
@@ -105,6 +127,20 @@ mod tests {
             assert_eq!(url.to_string(), shown, "{text}");
             assert_eq!(shown.parse(), Ok(url), "{text}");
         }
+    }
+
+    #[test]
+    fn a_bucket_may_have_an_endpoint_and_a_folder_has_none() {
+        let bucket: BlobsUrl = "s3://bucket".parse().unwrap();
+        let with = bucket.clone().with_endpoint("http://127.0.0.1:9000/").unwrap();
+        let BlobsUrl::S3 { endpoint: Some(endpoint), .. } = &with else { panic!("{with:?}") };
+        assert_eq!(endpoint.to_string(), "http://127.0.0.1:9000");
+        assert_eq!(with.to_string(), "s3://bucket");
+        for bad in ["", "hush.test", "https://me:hush@h", "s3://hush"] {
+            let error = bucket.clone().with_endpoint(bad).unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{bad}: {error}");
+        }
+        BlobsUrl::Directory("/a".into()).with_endpoint("http://h").unwrap_err();
     }
 
     #[test]

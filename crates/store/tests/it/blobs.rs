@@ -62,22 +62,6 @@ fn a_damaged_file_is_found_and_mended_by_putting_it_again() {
 }
 
 #[test]
-fn what_is_no_blob_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let blobs = in_folder(folder.path());
-    let digest = blobs.put(b"abc").unwrap();
-    let top = folder.path().join("sha256");
-    for strange in ["note", "ba/note", "zz/none", "ba/.unfinished-x"] {
-        fs::create_dir_all(top.join(strange).parent().unwrap()).unwrap();
-        fs::write(top.join(strange), "").unwrap();
-    }
-    let capitals = digest.hex().to_uppercase();
-    fs::create_dir_all(top.join(&capitals[..2])).unwrap();
-    fs::write(top.join(&capitals[..2]).join(&capitals[2..]), "abc").unwrap();
-    assert_eq!(blobs.list().unwrap(), [digest]);
-}
-
-#[test]
 fn what_a_killed_process_left_behind_is_cleared_away_after_a_day() {
     let folder = tempfile::tempdir().unwrap();
     in_folder(folder.path()).put(b"abc").unwrap();
@@ -110,28 +94,4 @@ fn a_folder_that_cannot_be_is_an_error_that_names_it() {
     blobs.get(&digest).unwrap_err();
     blobs.put(b"abc").unwrap_err();
     assert_eq!(files(folder.path()), [file.display().to_string()], "nothing unfinished stays");
-}
-
-#[test]
-fn many_write_and_read_the_same_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let bodies: Vec<Vec<u8>> = (0..20_u8).map(|i| vec![i; 50_000]).collect();
-    std::thread::scope(|scope| {
-        for turn in 0..8 {
-            let (folder, bodies) = (folder.path(), &bodies);
-            scope.spawn(move || {
-                // Each with an opening of its own, as another process has.
-                let blobs = in_folder(folder);
-                for i in 0..bodies.len() {
-                    let body = &bodies[(i * 7 + turn) % bodies.len()];
-                    let digest = Digest::of(body);
-                    assert!(blobs.get(&digest).unwrap().is_none_or(|kept| kept == *body));
-                    assert_eq!(blobs.put(body).unwrap(), digest);
-                    assert_eq!(blobs.get(&digest).unwrap().as_ref(), Some(body));
-                }
-            });
-        }
-    });
-    assert_eq!(files(folder.path()).len(), bodies.len());
-    assert_eq!(in_folder(folder.path()).list().unwrap().len(), bodies.len());
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::print_stderr, reason = "a test says on which database it is, or is not")]
 
 mod blobs;
+mod blobs_places;
+mod blobs_s3;
 mod cards;
 mod corpus;
 mod entries;
