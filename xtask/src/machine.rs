@@ -1,6 +1,7 @@
 //! What this machine has, and what can be installed on it without asking.
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::step::{cargo, run, works};
@@ -48,6 +49,30 @@ pub(crate) fn ensure_postgres() -> Result<(), String> {
         return Ok(());
     }
     Err("PostgreSQL is missing (Debian: apt-get install postgresql)".to_owned())
+}
+
+/// Makes sure that Moto is there, of which tests start S3 servers of their own; otherwise says what
+/// is missing. It lies where `callsheet_testkit::s3::folder` looks for it.
+pub(crate) fn ensure_moto() -> Result<(), String> {
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .ok_or("neither XDG_CACHE_HOME nor HOME says where it may lie")?;
+    let folder = cache.join("callsheet-tests").join("moto");
+    let python = folder.join("bin/python");
+    let has_moto = || works(Command::new(&python).args(["-c", "import boto3, flask, moto.server"]));
+    if has_moto() {
+        return Ok(());
+    }
+    ensure_python_venv()?;
+    let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    let packages = ["moto[s3]==5.2.5", "flask", "flask-cors"];
+    let installed = made.and_then(|()| run(Command::new(&python).args(install).args(packages)));
+    if installed.is_ok() && has_moto() {
+        return Ok(());
+    }
+    Err("Moto cannot be installed (pip install 'moto[s3]' flask flask-cors)".to_owned())
 }
 
 /// Installs a Debian package where that is possible without a question.

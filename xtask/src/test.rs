@@ -31,6 +31,9 @@ pub(crate) fn run(end_to_end: EndToEnd) -> Result<()> {
     if let Err(missing) = machine::ensure_postgres() {
         println!("tests on PostgreSQL are skipped: {missing}");
     }
+    if let Err(missing) = machine::ensure_moto() {
+        println!("tests on S3 are skipped: {missing}");
+    }
     let (tests, summary) = workspace_tests(has_nextest);
     done.push(tests);
     done.push(interleavings(has_nextest));
