@@ -14,22 +14,24 @@ pub(super) enum Part {
     Unsatisfiable,
 }
 
-/// Decides by the request's headers; the tag comes without quotes.
+/// Decides by the request's headers; the tag is what the `ETag` header says.
 pub(super) fn part(
     request: &GitHubRequest,
     etag: Option<&str>,
     has_ranges: bool,
     length: usize,
 ) -> Part {
-    let quoted = etag.map(|etag| format!("\"{etag}\""));
-    if let (Some(quoted), Some(known)) = (&quoted, request.header("if-none-match")) {
+    if let (Some(etag), Some(known)) = (etag, request.header("if-none-match")) {
+        let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
         let mut known = known.split(',').map(str::trim);
-        if known.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == quoted) {
+        if known.any(|tag| tag == "*" || opaque(tag) == opaque(etag)) {
             return Part::NotModified;
         }
     }
     let Some(range) = request.header("range").filter(|_| has_ranges) else { return Part::Whole };
-    if request.header("if-range").is_some_and(|tag| Some(tag) != quoted.as_deref()) {
+    // A weak tag never vouches for the bytes that somebody has already.
+    let vouches = |tag: &str| !tag.starts_with("W/") && Some(tag) == etag;
+    if request.header("if-range").is_some_and(|tag| !vouches(tag)) {
         return Part::Whole;
     }
     let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-'))
@@ -75,13 +77,17 @@ mod tests {
     use crate::GitHubHost;
 
     fn check(headers: &[(&str, &str)], length: usize, expected: Part) {
+        check_with("\"e\"", headers, length, expected);
+    }
+
+    fn check_with(etag: &str, headers: &[(&str, &str)], length: usize, expected: Part) {
         let request = GitHubRequest {
             host: GitHubHost::Raw,
             method: "GET".to_owned(),
             path: "/".to_owned(),
             headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
         };
-        assert_eq!(part(&request, Some("e"), true, length), expected, "{headers:?} of {length}");
+        assert_eq!(part(&request, Some(etag), true, length), expected, "{headers:?} of {length}");
     }
 
     #[test]
@@ -116,5 +122,10 @@ mod tests {
         check(&[("If-Range", "\"e\""), range], 9, Part::Range(1, 3));
         check(&[("If-Range", "\"x\""), range], 9, Part::Whole);
         check(&[("If-Range", "W/\"e\""), range], 9, Part::Whole);
+        let weak = "W/\"e\"";
+        check_with(weak, &[("If-None-Match", weak)], 9, Part::NotModified);
+        check_with(weak, &[("If-None-Match", "\"e\"")], 9, Part::NotModified);
+        check_with(weak, &[("If-Range", weak), range], 9, Part::Whole);
+        check_with(weak, &[range], 9, Part::Range(1, 3));
     }
 }

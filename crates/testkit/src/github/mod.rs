@@ -138,6 +138,19 @@ impl FakeGitHub {
         self.shared.change(|state| state.has_digests = are_said);
     }
 
+    /// Has private release assets at their web address for whoever brings the token, or only at
+    /// `releases/assets/{id}` of the API, as the real one does. The first holds at first, and then
+    /// nobody is expected to ask the API.
+    pub fn set_web_takes_tokens(&self, are_taken: bool) {
+        self.shared.change(|state| state.web_takes_tokens = are_taken);
+    }
+
+    /// Sends files packed with gzip to whoever accepts that, as the real host does; at first they
+    /// are sent as they are.
+    pub fn set_compression(&self, is_used: bool) {
+        self.shared.change(|state| state.compresses_files = is_used);
+    }
+
     /// Serves parts of what a host has, or only the whole. At first files and release assets can be
     /// had in parts, and archives cannot: these have no length then either.
     pub fn set_ranges(&self, host: GitHubHost, are_served: bool) {
@@ -221,7 +234,7 @@ impl FakeGitHub {
     }
 
     /// Returns the requests for what nobody should ask GitHub for: API endpoints beyond the few
-    /// that exist here, and other methods than `GET` and `HEAD`.
+    /// that exist here, web pages, and other methods than `GET` and `HEAD`.
     pub fn unexpected(&self) -> Vec<GitHubRequest> {
         self.shared.0.borrow().unexpected.clone()
     }
@@ -305,6 +318,8 @@ struct State {
     repositories: BTreeMap<String, Repository>,
     clock: Clock,
     has_digests: bool,
+    web_takes_tokens: bool,
+    compresses_files: bool,
     ranges: BTreeMap<GitHubHost, bool>,
     delay: Option<Duration>,
     rules: Vec<Rule>,
@@ -321,6 +336,8 @@ impl Default for State {
             repositories: BTreeMap::new(),
             clock: Clock::default(),
             has_digests: true,
+            web_takes_tokens: true,
+            compresses_files: false,
             ranges: BTreeMap::new(),
             delay: None,
             rules: Vec::new(),

@@ -331,9 +331,14 @@ impl Repository {
         branch.or(tag).unwrap_or(false)
     }
 
+    /// Returns whether nothing was ever committed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.latest.is_none()
+    }
+
     /// Returns the one commit whose hash begins so.
     fn by_prefix(&self, prefix: &str) -> Option<&Arc<Commit>> {
-        if prefix.len() < 4 || !is_hex(prefix) {
+        if prefix.len() < 4 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let prefix = prefix.to_ascii_lowercase();
@@ -344,9 +349,4 @@ impl Repository {
             .map(|(_, commit)| commit);
         found.next().filter(|_| found.next().is_none())
     }
-}
-
-/// Returns whether this can be (the beginning of) a hash.
-pub(super) fn is_hex(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Body};
 use super::archive::ArchiveKind;
 use super::host::{Door, GitHubHost};
-use super::repository::{Asset, Release, Repository, is_hex};
+use super::repository::{Asset, Release, Repository};
 use super::tree::sha256;
 use super::{GitHubRequest, State};
 
@@ -15,6 +15,7 @@ struct Caller<'a> {
     /// The token without its scheme.
     token: Option<&'a str>,
     accept: &'a str,
+    accept_encoding: &'a str,
     /// Came by an address that carries its own right.
     is_trusted: bool,
 }
@@ -26,6 +27,7 @@ pub(super) fn route(state: &State, door: Door, request: &GitHubRequest) -> (Answ
         door,
         token: request.header("authorization").and_then(token),
         accept: request.header("accept").unwrap_or_default(),
+        accept_encoding: request.header("accept-encoding").unwrap_or_default(),
         is_trusted: false,
     };
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
@@ -47,7 +49,12 @@ pub(super) fn route(state: &State, door: Door, request: &GitHubRequest) -> (Answ
         GitHubHost::Objects => object(state, &path, query),
         GitHubHost::Elsewhere => None,
     };
-    let is_expected = answer.is_some() || host != GitHubHost::Elsewhere;
+    let is_expected = answer.is_some()
+        || match host {
+            GitHubHost::Elsewhere => false,
+            GitHubHost::Web => path.contains("/releases/download/"),
+            _ => true,
+        };
     let not_found = || match host {
         GitHubHost::Web => Answer::html(404, "Page not found · GitHub"),
         _ => Answer::text(404, "404: Not Found"),
@@ -65,16 +72,22 @@ fn elsewhere(path: &str) -> (GitHubHost, &str) {
 
 /// Release assets: a redirect to where they are kept.
 fn web(state: &State, caller: &Caller<'_>, path: &str) -> Option<Answer> {
-    let (repository, rest) = visible(state, caller, path)?;
+    let token = caller.token.filter(|_| state.web_takes_tokens);
+    let (repository, rest) = visible(state, &Caller { token, ..*caller }, path)?;
     let (tag, name) = rest.strip_prefix("releases/download/")?.rsplit_once('/')?;
     let asset = repository.releases.get(tag)?.assets.get(name)?;
+    Some(to_object(caller, name, asset))
+}
+
+/// Leads to where an asset is kept; the address carries the right to read it.
+fn to_object(caller: &Caller<'_>, name: &str, asset: &Asset) -> Answer {
     let url = caller.door.url(GitHubHost::Objects);
     let path = object_path(asset);
     let signature = signature(&path);
-    Some(Answer::redirect(&format!(
+    Answer::redirect(&format!(
         "{url}{path}?sp=r&sv=2018-11-09&sr=b&se=2026-12-31T23%3A59%3A59Z&sig={signature}&rscd=attachment%3B+filename%3D{}",
         encode(name)
-    )))
+    ))
 }
 
 fn object(state: &State, path: &str, query: &str) -> Option<Answer> {
@@ -115,6 +128,9 @@ fn raw(state: &State, caller: &Caller<'_>, path: &str) -> Option<Answer> {
         .with("Cache-Control", "max-age=300")
         .tagged(&entry.digest);
     answer.has_ranges = state.has_ranges(GitHubHost::Raw);
+    if state.compresses_files && caller.accept_encoding.contains("gzip") {
+        answer = answer.compressed();
+    }
     Some(answer)
 }
 
@@ -137,29 +153,35 @@ fn codeload(state: &State, caller: &Caller<'_>, path: &str, query: &str) -> Opti
         .tagged(&commit.archive_etag(kind));
     answer.body = Body::Archive(commit.clone(), kind, top);
     answer.has_ranges = state.has_ranges(GitHubHost::Codeload);
-    // What is packed while it is sent has no length yet.
+    // What is packed while it is sent has no length yet, and might be packed otherwise next time.
     answer.is_chunked = !answer.has_ranges;
+    answer.is_weak = !answer.has_ranges;
     Some(answer)
 }
 
 fn api(state: &State, caller: &Caller<'_>, path: &str) -> (Answer, bool) {
-    let not_found = || {
-        let body = json!({
-            "message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404",
-        });
-        Answer::json(404, &body)
-    };
+    let not_found = || problem(404, "Not Found");
     let rest = path.strip_prefix("/repos").unwrap_or_default();
     let Some((_, question)) = split(rest) else { return (not_found(), false) };
     let Some(question) = Question::read(question) else { return (not_found(), false) };
+    let is_expected = !matches!(question, Question::Asset(_)) || !state.web_takes_tokens;
     let answer = visible(state, caller, rest)
         .and_then(|(repository, _)| question.answer(state, caller, repository));
-    (answer.unwrap_or_else(not_found), true)
+    (answer.unwrap_or_else(not_found), is_expected)
+}
+
+fn problem(status: u16, message: &str) -> Answer {
+    let body = json!({
+        "message": message, "documentation_url": "https://docs.github.com/rest",
+        "status": status.to_string(),
+    });
+    Answer::json(status, &body)
 }
 
 /// What may be asked of the API.
 enum Question<'a> {
     Release(&'a str),
+    Asset(&'a str),
     Commit(&'a str),
     Branch(&'a str),
     Tag(&'a str),
@@ -172,6 +194,7 @@ impl<'a> Question<'a> {
         let archive = |kind| move |name| Self::Archive(kind, name);
         after("releases/tags/")
             .map(Self::Release)
+            .or_else(|| after("releases/assets/").map(Self::Asset))
             .or_else(|| after("commits/").map(Self::Commit))
             .or_else(|| after("git/ref/heads/").map(Self::Branch))
             .or_else(|| after("git/ref/tags/").map(Self::Tag))
@@ -192,19 +215,30 @@ impl<'a> Question<'a> {
                 "object": {"type": kind, "sha": id, "url": format!("{api}/git/{kind}s/{id}")},
             }))
         };
+        let asks_for_ref = matches!(self, Self::Commit(_) | Self::Branch(_) | Self::Tag(_));
+        if asks_for_ref && repository.is_empty() {
+            return Some(problem(409, "Git Repository is empty."));
+        }
         match self {
             Self::Release(tag) => {
                 let release = repository.releases.get(*tag)?;
                 Some(tagged_json(&release_json(state, caller, repository, tag, release)))
             }
+            Self::Asset(id) => {
+                let assets = repository.releases.iter().flat_map(|(tag, release)| {
+                    release.assets.iter().map(move |(name, asset)| (tag, name, asset))
+                });
+                let id: u64 = id.parse().ok()?;
+                let (tag, name, asset) = assets.into_iter().find(|(.., asset)| asset.id == id)?;
+                Some(if caller.accept.contains("application/octet-stream") {
+                    to_object(caller, name, asset)
+                } else {
+                    tagged_json(&asset_json(state, caller, repository, tag, name, asset))
+                })
+            }
             Self::Commit(name) => {
                 let Some(commit) = repository.resolve(name) else {
-                    let body = json!({
-                        "message": format!("No commit found for SHA: {name}"),
-                        "documentation_url": "https://docs.github.com/rest/commits/commits#get-a-commit",
-                        "status": "422",
-                    });
-                    return is_hex(name).then(|| Answer::json(422, &body));
+                    return Some(problem(422, &format!("No commit found for SHA: {name}")));
                 };
                 if caller.accept.contains("github.sha") || caller.accept.contains("v3.sha") {
                     let kind = "application/vnd.github.sha; charset=utf-8";
@@ -263,27 +297,39 @@ fn release_json(
     tag: &str,
     release: &Release,
 ) -> Value {
-    let web = format!("{}/{}", caller.door.url(GitHubHost::Web), repository.name);
     let assets: Vec<_> = release
         .assets
         .iter()
-        .map(|(name, asset)| {
-            let mut value = json!({
-                "id": asset.id, "name": name, "state": "uploaded", "size": asset.content.len(),
-                "content_type": "application/octet-stream", "updated_at": asset.updated_at,
-                "browser_download_url":
-                    format!("{web}/releases/download/{}/{}", encode(tag), encode(name)),
-            });
-            if state.has_digests {
-                value["digest"] = json!(format!("sha256:{}", asset.digest));
-            }
-            value
-        })
+        .map(|(name, asset)| asset_json(state, caller, repository, tag, name, asset))
         .collect();
+    let web = caller.door.url(GitHubHost::Web);
     json!({
         "id": release.id, "tag_name": tag, "name": tag, "draft": false, "prerelease": false,
-        "html_url": format!("{web}/releases/tag/{}", encode(tag)), "assets": assets,
+        "html_url": format!("{web}/{}/releases/tag/{}", repository.name, encode(tag)),
+        "assets": assets,
     })
+}
+
+fn asset_json(
+    state: &State,
+    caller: &Caller<'_>,
+    repository: &Repository,
+    tag: &str,
+    name: &str,
+    asset: &Asset,
+) -> Value {
+    let web = format!("{}/{}", caller.door.url(GitHubHost::Web), repository.name);
+    let api = format!("{}/repos/{}", caller.door.url(GitHubHost::Api), repository.name);
+    let mut value = json!({
+        "id": asset.id, "name": name, "state": "uploaded", "size": asset.content.len(),
+        "content_type": "application/octet-stream", "updated_at": asset.updated_at,
+        "url": format!("{api}/releases/assets/{}", asset.id),
+        "browser_download_url": format!("{web}/releases/download/{}/{}", encode(tag), encode(name)),
+    });
+    if state.has_digests {
+        value["digest"] = json!(format!("sha256:{}", asset.digest));
+    }
+    value
 }
 
 fn tagged_json(value: &Value) -> Answer {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::fault::{self, GitHubFault};
 use super::host::{Door, GitHubHost};
-use super::wire::{self, Head, Pace, Wire};
+use super::wire::{self, After, Head, Pace, Wire};
 use super::{GitHubRequest, Shared, condition, routes};
 
 /// Serves one host over plain HTTP until it is cancelled; every connection ends with it.
@@ -35,8 +35,14 @@ pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     while let Ok(Some(head)) = wire::read(&mut stream, &mut buffer).await {
         let Some(wire) = answer(&shared, door, host, head).await else { return };
         let on_stall = || shared.change(|state| state.stalls += 1);
-        if !wire::write(&mut stream, wire, on_stall).await.unwrap_or(false) {
-            return;
+        match wire::write(&mut stream, wire, on_stall).await {
+            Ok(After::Keep) => {}
+            Ok(After::Close) => {
+                // Without this the end of a TLS stream looks like an attack.
+                let _ = stream.shutdown().await;
+                return;
+            }
+            Ok(After::Cut) | Err(_) => return,
         }
     }
 }
@@ -65,21 +71,21 @@ async fn answer(shared: &Arc<Shared>, door: Door, host: GitHubHost, head: Head) 
     if let Some(fault) = &fault {
         answer = fault.change(answer, door, &request);
     }
+    let etag = answer.quoted_etag();
     let mut content = fault::content(answer.body).await;
     if let Some(fault) = &fault {
         content = fault.spoil(content);
     }
     let mut headers = answer.headers;
     headers.push(("Server".to_owned(), "stand-in".to_owned()));
-    if let Some(etag) = &answer.etag {
-        headers.push(("ETag".to_owned(), format!("\"{etag}\"")));
+    if let Some(etag) = &etag {
+        headers.push(("ETag".to_owned(), etag.clone()));
     }
     if answer.has_ranges {
         headers.push(("Accept-Ranges".to_owned(), "bytes".to_owned()));
     }
     let (status, body) = if answer.status == 200 {
-        let etag = answer.etag.as_deref();
-        let part = condition::part(&request, etag, answer.has_ranges, content.len());
+        let part = condition::part(&request, etag.as_deref(), answer.has_ranges, content.len());
         condition::cut(part, content, &mut headers)
     } else {
         (answer.status, content)

@@ -10,6 +10,8 @@ use crate::Gate;
 const MAX_HEAD_BYTES: usize = 256 * 1024;
 /// Answers up to this length are one write with their head.
 const SMALL_BYTES: usize = 16 * 1024;
+/// No chunk is longer.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A request without its body, which nothing here looks at.
 pub(super) struct Head {
@@ -80,13 +82,22 @@ pub(super) enum Pace {
     Endless,
 }
 
-/// Writes an answer; false when the connection must end with it. `on_stall` is called when a pause
-/// begins.
+/// What becomes of the connection after an answer.
+#[derive(Clone, Copy)]
+pub(super) enum After {
+    Keep,
+    Close,
+    /// It ends in the middle.
+    Cut,
+}
+
+/// Writes an answer. `on_stall` is called when a pause begins.
 pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     wire: Wire,
     on_stall: impl Fn(),
-) -> io::Result<bool> {
+) -> io::Result<After> {
+    let after = if wire.is_last { After::Close } else { After::Keep };
     let is_bodiless = matches!(wire.status, 204 | 304);
     let is_chunked = !is_bodiless && (wire.is_chunked || matches!(wire.pace, Pace::Endless));
     let mut head = format!("HTTP/1.1 {} {}\r\n", wire.status, reason(wire.status));
@@ -105,27 +116,27 @@ pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     let mut out = Out { stream, pending: head.into_bytes(), is_chunked };
     if is_bodiless || wire.is_head_only {
         out.flush().await?;
-        return Ok(!wire.is_last);
+        return Ok(after);
     }
     match wire.pace {
         Pace::Whole => out.send(&wire.body).await?,
-        Pace::Truncated(after) => {
-            out.send(&wire.body[..after.min(wire.body.len())]).await?;
+        Pace::Truncated(length) => {
+            out.send(&wire.body[..length.min(wire.body.len())]).await?;
             out.flush().await?;
-            return Ok(false);
+            return Ok(After::Cut);
         }
-        Pace::Stalled(after, until) => {
-            let after = after.min(wire.body.len());
-            out.send(&wire.body[..after]).await?;
+        Pace::Stalled(length, until) => {
+            let length = length.min(wire.body.len());
+            out.send(&wire.body[..length]).await?;
             out.flush().await?;
             on_stall();
             let mut rest = BytesMut::new();
             tokio::select! {
                 () = until.passed() => {}
                 // Nothing is asked before the answer is complete, so that this is the peer's end.
-                _ = out.stream.read_buf(&mut rest) => return Ok(false),
+                _ = out.stream.read_buf(&mut rest) => return Ok(After::Cut),
             }
-            out.send(&wire.body[after..]).await?;
+            out.send(&wire.body[length..]).await?;
         }
         Pace::Endless => loop {
             out.send(&[b'x'; SMALL_BYTES]).await?;
@@ -136,7 +147,7 @@ pub(super) async fn write<S: AsyncRead + AsyncWrite + Unpin>(
         out.pending.extend_from_slice(b"0\r\n\r\n");
     }
     out.flush().await?;
-    Ok(!wire.is_last)
+    Ok(after)
 }
 
 /// Gathers what is short, and frames it.
@@ -148,22 +159,24 @@ struct Out<'a, S> {
 
 impl<S: AsyncWrite + Unpin> Out<'_, S> {
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
+        if !self.is_chunked {
+            return self.add(bytes).await;
         }
-        if self.is_chunked {
-            self.pending.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
-        }
-        if bytes.len() <= SMALL_BYTES {
-            self.pending.extend_from_slice(bytes);
-        } else {
-            self.flush().await?;
-            self.stream.write_all(bytes).await?;
-        }
-        if self.is_chunked {
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            self.pending.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            self.add(chunk).await?;
             self.pending.extend_from_slice(b"\r\n");
         }
         Ok(())
+    }
+
+    async fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() <= SMALL_BYTES {
+            self.pending.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.flush().await?;
+        self.stream.write_all(bytes).await
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -181,6 +194,7 @@ fn reason(status: u16) -> &'static str {
         304 => "Not Modified",
         403 => "Forbidden",
         404 => "Not Found",
+        409 => "Conflict",
         405 => "Method Not Allowed",
         416 => "Range Not Satisfiable",
         422 => "Unprocessable Entity",

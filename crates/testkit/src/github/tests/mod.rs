@@ -1,15 +1,17 @@
 //! What the stand-in itself promises.
 
+mod archives;
+mod faults;
 mod proxy;
 
-use std::io::{Cursor, Read as _};
+use std::io::Read as _;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::{Gate, Reply, client};
+use crate::{Reply, client};
 
 async fn ask(url: &str, headers: &[(&str, &str)]) -> std::io::Result<Reply> {
     let rest = url.strip_prefix("http://").expect("an address of ours");
@@ -142,8 +144,14 @@ async fn commits_are_resolved_as_git_does() {
     let tag = text.header("etag").unwrap();
     let headers = [accept[0], ("If-None-Match", tag)];
     assert_eq!(get_with(&format!("{api}/commits/develop"), &headers).await.status, 304);
-    assert_eq!(get(&format!("{api}/commits/abc1230")).await.status, 422);
-    assert_eq!(get(&format!("{api}/commits/nothing")).await.status, 404);
+    for name in ["abc1230", "nothing", "heads/nothing"] {
+        assert_eq!(get(&format!("{api}/commits/{name}")).await.status, 422, "{name}");
+    }
+    hub.repository("Owner/empty");
+    for path in ["empty/commits/main", "empty/git/ref/heads/main"] {
+        let url = format!("{}/repos/Owner/{path}", hub.api_url());
+        assert_eq!(get(&url).await.status, 409, "{path}");
+    }
 
     let object = |path: &str| {
         let url = format!("{api}/git/ref/{path}");
@@ -210,94 +218,6 @@ async fn releases_lead_to_their_assets() {
 }
 
 #[tokio::test]
-async fn archives_hold_one_folder() {
-    let hub = FakeGitHub::start().await;
-    let repo = hub.repository("o/r");
-    let long = format!("{}/x", "long/".repeat(60));
-    let tree = FakeTree::new()
-        .file("a/b.txt", "text")
-        .executable("run.sh", "#!")
-        .symlink("a/link", "b.txt")
-        .file(&long, "deep");
-    let commit = repo.commit_tree(tree);
-    repo.branch("feature/x", &commit);
-    let top = format!("o-r-{}", &commit[..7]);
-    let api = format!("{}/repos/o/r", hub.api_url());
-
-    let redirect = get(&format!("{api}/tarball/feature/x")).await;
-    let to = redirect.header("location").unwrap();
-    let codeload = hub.url(GitHubHost::Codeload);
-    assert_eq!(to, format!("{codeload}/o/r/legacy.tar.gz/refs/heads/feature/x"));
-    let reply = get(to).await;
-    assert_eq!(reply.header("content-length"), None);
-    let mut seen = BTreeMap::new();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&reply.body[..]));
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let mut text = String::new();
-        entry.read_to_string(&mut text).unwrap();
-        if let Some(target) = entry.link_name().unwrap() {
-            text = target.to_string_lossy().into_owned();
-        }
-        let path = entry.path().unwrap().to_string_lossy().into_owned();
-        seen.insert(path, (entry.header().entry_type(), text));
-    }
-    let (kind, comment) = seen.remove("pax_global_header").unwrap();
-    assert_eq!(kind, tar::EntryType::XGlobalHeader);
-    assert_eq!(comment, format!("52 comment={commit}\n"));
-    assert!(seen.keys().all(|path| path.starts_with(&format!("{top}/"))), "{:?}", seen.keys());
-    let files: Vec<_> = seen.iter().filter(|(_, (kind, _))| !kind.is_dir()).collect();
-    assert_eq!(files.len(), 4);
-    let file = |path: &str| seen[&format!("{top}/{path}")].clone();
-    assert_eq!(file("a/link"), (tar::EntryType::Symlink, "b.txt".to_owned()));
-    assert_eq!(file(&long), (tar::EntryType::Regular, "deep".to_owned()));
-
-    let reply = follow(&format!("{api}/zipball/{commit}"), &[]).await;
-    let mut zip = zip::ZipArchive::new(Cursor::new(reply.body)).unwrap();
-    assert_eq!(zip.comment(), commit.as_bytes());
-    assert!(zip.file_names().all(|path| path.unwrap().starts_with(&format!("{top}/"))));
-    assert!(zip.by_name(&format!("{top}/a/link")).unwrap().is_symlink());
-    let mut text = String::new();
-    let mut file = zip.by_name(&format!("{top}/a/b.txt")).unwrap();
-    file.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "text");
-
-    assert_eq!(get(&format!("{api}/zipball/nothing")).await.status, 404);
-    hub.set_ranges(GitHubHost::Codeload, true);
-    let whole = repo.archive(&commit, ArchiveKind::Zip);
-    let reply = get(&format!("{codeload}/o/r/legacy.zip/{commit}")).await;
-    assert_eq!(reply.header("content-length"), Some(&*whole.len().to_string()));
-    let before = reply.header("etag").unwrap().to_owned();
-    repo.set_archive(&commit, ArchiveKind::Zip, "no archive");
-    let part = [("Range", "bytes=3-")];
-    let reply = get_with(&format!("{codeload}/o/r/legacy.zip/{commit}"), &part).await;
-    assert_eq!((reply.status, reply.text().as_str()), (206, "archive"));
-    assert_ne!(reply.header("etag"), Some(&*before));
-}
-
-#[tokio::test]
-async fn a_real_folder_becomes_a_commit() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    for name in ["sub/deeper", ".git"] {
-        std::fs::create_dir_all(path.join(name)).unwrap();
-    }
-    for name in ["top", "sub/deeper/x", ".git/config"] {
-        std::fs::write(path.join(name), name).unwrap();
-    }
-    let hub = FakeGitHub::start().await;
-    let repo = hub.repository("o/r");
-    let commit = repo.commit_from_dir("mf6", path);
-    assert_eq!(repo.tree(&commit).paths(), ["mf6/sub/deeper/x", "mf6/top"]);
-    let next = repo.commit_tree(repo.tree(&commit).without("mf6/sub").file("mf6/top", "new"));
-    assert_eq!(repo.tree(&next).paths(), ["mf6/top"]);
-    assert_eq!(repo.tree(&commit).content("mf6/top").unwrap(), "top");
-    // Ids follow from what is committed.
-    let again = FakeGitHub::start().await.repository("other/name");
-    assert_eq!(again.commit_from_dir("mf6", path), commit);
-}
-
-#[tokio::test]
 async fn a_private_repository_is_not_there_without_its_token() {
     let (hub, repo, commit) = hub_with_files().await;
     repo.release("v1", [("x", "asset")]);
@@ -334,117 +254,57 @@ async fn a_private_repository_is_not_there_without_its_token() {
 }
 
 #[tokio::test]
-async fn faults_meet_whom_they_are_for() {
-    let (hub, _, _) = hub_with_files().await;
-    let url = format!("{}/Owner/repo/develop/mf6/a/sub/x%20y.dis", hub.raw_url());
-    let other = format!("{}/Owner/repo/develop/mf6/a/mfsim.nam", hub.raw_url());
-    let prefix = "/Owner/repo/develop/mf6/a/sub/x y";
-    hub.fault_next(1, GitHubHost::Raw, prefix, GitHubFault::too_many_requests(7));
-    hub.fault_next(1, None, prefix, GitHubFault::status(500));
-    hub.fault_next(1, GitHubHost::Web, "", GitHubFault::status(500));
-    assert_eq!(get(&other).await.status, 200);
-    let refused = get(&url).await;
-    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("7")));
-    assert_eq!(get(&url).await.status, 500);
-    assert_eq!(get(&url).await.status, 200);
-    hub.fault_after(2, GitHubHost::Raw, "", GitHubFault::status(503));
-    for status in [200, 200, 503, 503] {
-        assert_eq!(get(&url).await.status, status);
-    }
-    hub.heal();
-    assert_eq!(get(&url).await.status, 200);
-    hub.fault_next(1, GitHubHost::Api, "/repos/", GitHubFault::rate_limited(12));
-    let limited = get(&format!("{}/repos/Owner/repo/commits/develop", hub.api_url())).await;
-    assert_eq!((limited.status, limited.header("x-ratelimit-remaining")), (403, Some("0")));
-    assert_eq!(limited.header("x-ratelimit-reset"), Some("12"));
-}
-
-#[tokio::test]
-async fn bodies_break_off_change_or_never_end() {
-    let (hub, repo, commit) = hub_with_files().await;
-    let url = format!("{}/Owner/repo/develop/mf6/a/sub/x%20y.dis", hub.raw_url());
-    let next = |fault| hub.fault_next(1, None, "", fault);
-    let tag = get(&url).await.header("etag").unwrap().to_owned();
-
-    next(GitHubFault::Truncated { after_bytes: 4 });
-    let error = ask(&url, &[]).await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
-    next(GitHubFault::Truncated { after_bytes: 9 });
-    let archive = format!("{}/Owner/repo/legacy.zip/{commit}", hub.url(GitHubHost::Codeload));
-    assert!(ask(&archive, &[]).await.is_err());
-    next(GitHubFault::Closed);
-    assert!(ask(&url, &[]).await.is_err());
-
-    next(GitHubFault::FlippedByte { at: 3 });
-    let spoilt = get(&url).await;
-    assert_eq!((spoilt.text().as_str(), spoilt.header("etag")), ("0122456789", Some(&*tag)));
-    next(GitHubFault::FlippedByte { at: 8 });
-    assert_eq!(get_with(&url, &[("Range", "bytes=7-")]).await.text(), "799");
-    next(GitHubFault::FlippedByte { at: usize::MAX });
-    let spoilt = follow(&archive, &[]).await.body;
-    let good = repo.archive(&commit, ArchiveKind::Zip);
-    assert_eq!(spoilt.iter().zip(&good).filter(|(a, b)| a != b).count(), 1);
-
-    next(GitHubFault::Html);
-    let page = get(&url).await;
-    assert_eq!((page.status, page.header("etag")), (200, None));
-    assert!(page.text().starts_with("<!DOCTYPE html>"));
-
-    next(GitHubFault::Endless);
-    let (address, path) = url["http://".len()..].split_once('/').unwrap();
-    let path = format!("/{path}");
-    let mut endless = client::open(address.parse().unwrap(), "GET", &path, &[], b"").await.unwrap();
-    let mut length = 0;
-    while length < 1_000_000 {
-        length += endless.try_chunk().await.unwrap().unwrap().len();
-    }
-}
-
-#[tokio::test]
-async fn a_stalled_body_goes_on_when_the_gate_opens() {
-    let (hub, _, _) = hub_with_files().await;
-    let gate = Gate::new();
-    let fault = GitHubFault::Stalled { after_bytes: 4, until: gate.clone() };
-    hub.fault_next(2, GitHubHost::Raw, "", fault);
-    let url = format!("{}/Owner/repo/develop/mf6/a/sub/x%20y.dis", hub.raw_url());
-    let (address, path) = url["http://".len()..].split_once('/').unwrap();
-    let (address, path) = (address.parse().unwrap(), format!("/{path}"));
-    let mut answer = client::open(address, "GET", &path, &[], b"").await.unwrap();
-    let abandoned = client::open(address, "GET", &path, &[], b"").await.unwrap();
-    hub.wait_for_stalls(2).await;
-    drop(abandoned);
-    let mut body = Vec::new();
-    while body.len() < 4 {
-        body.extend(answer.try_chunk().await.unwrap().unwrap());
-    }
-    assert_eq!(body, b"0123");
-    gate.open();
-    while let Some(chunk) = within("the rest", answer.try_chunk()).await.unwrap() {
-        body.extend(chunk);
-    }
-    assert_eq!(body, b"0123456789");
-}
-
-#[tokio::test]
-async fn redirects_lead_astray() {
+async fn the_real_web_host_knows_no_tokens() {
     let (hub, repo, _) = hub_with_files().await;
+    repo.release("v1", [("x", "asset")]);
     repo.set_private("s3cret");
-    let url = format!("{}/Owner/repo/develop/mf6/a/mfsim.nam", hub.raw_url());
-    hub.fault(GitHubHost::Raw, "", GitHubFault::RedirectLoop);
-    let reply = get(&url).await;
-    assert_eq!((reply.status, reply.header("location")), (302, Some(&*url)));
-    hub.heal();
-    for to in ["ftp://example.org/x", "file:///etc/passwd"] {
-        hub.fault_next(1, GitHubHost::Raw, "", GitHubFault::Redirect(to.to_owned()));
-        assert_eq!(get(&url).await.header("location"), Some(to));
-    }
-    hub.fault_next(1, GitHubHost::Raw, "", GitHubFault::RedirectElsewhere);
-    let to = get(&url).await.header("location").unwrap().to_owned();
-    assert!(to.starts_with(&hub.url(GitHubHost::Elsewhere)), "{to}");
-    assert_eq!(get(&to).await.text(), "begin");
+    hub.set_web_takes_tokens(false);
+    let token = ("Authorization", "Bearer s3cret");
+    let web = format!("{}/Owner/repo/releases/download/v1/x", hub.web_url());
+    assert_eq!(get_with(&web, &[token]).await.status, 404);
+    let release = format!("{}/repos/Owner/repo/releases/tags/v1", hub.api_url());
+    let release = get_with(&release, &[token]).await.json();
+    let url = release["assets"][0]["url"].as_str().unwrap();
+    assert_eq!(get_with(url, &[token]).await.json(), release["assets"][0]);
+    let binary = ("Accept", "application/octet-stream");
+    assert_eq!(get_with(url, &[binary]).await.status, 404);
+    assert_eq!(follow(url, &[token, binary]).await.text(), "asset");
     assert!(hub.unexpected().is_empty());
-    assert_eq!(get(&format!("{}/x", hub.url(GitHubHost::Elsewhere))).await.status, 404);
+    hub.set_web_takes_tokens(true);
+    get_with(url, &[token]).await;
     assert_eq!(hub.unexpected().len(), 1);
+    get(&format!("{}/Owner/repo", hub.web_url())).await;
+    assert_eq!(hub.unexpected().len(), 2);
+}
+
+#[tokio::test]
+async fn files_are_packed_for_whoever_accepts_that() {
+    let (hub, _, _) = hub_with_files().await;
+    hub.set_compression(true);
+    let url = format!("{}/Owner/repo/develop/mf6/a/mfsim.nam", hub.raw_url());
+    let plain = get_with(&url, &[("Accept-Encoding", "identity")]).await;
+    assert_eq!((plain.text().as_str(), plain.header("content-encoding")), ("begin", None));
+    let packed = get_with(&url, &[("Accept-Encoding", "br, gzip")]).await;
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&packed.body[..]).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "begin");
+    let tag = packed.header("etag").unwrap();
+    assert!(tag.starts_with("W/") && plain.header("etag") != Some(tag), "{tag}");
+    let known = [("Accept-Encoding", "gzip"), ("If-None-Match", tag)];
+    assert_eq!(get_with(&url, &known).await.status, 304);
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_head_gets_no_body() {
+    let (hub, _, _) = hub_with_files().await;
+    let address = hub.raw_url()["http://".len()..].parse().unwrap();
+    let path = "/Owner/repo/develop/mf6/a/mfsim.nam";
+    let reply = client::request(address, "HEAD", path, &[], b"").await.unwrap();
+    assert_eq!((reply.status, reply.header("content-length")), (200, Some("5")));
+    assert!(reply.body.is_empty() && hub.unexpected().is_empty());
+    let reply = client::request(address, "POST", path, &[], b"").await.unwrap();
+    assert_eq!((reply.status, hub.unexpected().len()), (405, 1));
 }
 
 #[tokio::test]
