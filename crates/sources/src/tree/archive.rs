@@ -109,7 +109,7 @@ fn begin(file: &mut impl Read, count: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Returns whether this is a header: its checksum is right, whichever variant of the format it is.
-fn is_tar(head: &[u8]) -> bool {
+pub(crate) fn is_tar(head: &[u8]) -> bool {
     let Some(header) = head.first_chunk::<BLOCK>() else { return false };
     // An empty archive is nothing but zeros.
     if header.iter().all(|&byte| byte == 0) {

@@ -3,11 +3,13 @@
 mod archive;
 mod directory;
 
+pub(crate) use archive::is_tar;
+
 use bytes::Bytes;
 use callsheet_types::Problem;
 use std::{
     collections::{BTreeMap, btree_map},
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -58,6 +60,27 @@ pub enum TreeError {
         #[source]
         cause: io::Error,
     },
+    /// A file in it is damaged, or not as long as the archive says.
+    #[error("{name} holds a broken file, {path:?}")]
+    BrokenMember {
+        /// The archive.
+        name: String,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file in it is packed in a way that is not read here.
+    #[error("{name} holds {path:?}, {reason}, which cannot be read")]
+    Unsupported {
+        /// The archive.
+        name: String,
+        /// The file.
+        path: String,
+        /// In which way.
+        reason: String,
+    },
     /// It would write outside its root if it were unpacked: somebody means harm.
     #[error("{name} holds the path {path:?}, which leaves its root; nothing of it is used")]
     Hostile {
@@ -65,6 +88,74 @@ pub enum TreeError {
         name: String,
         /// The path.
         path: String,
+    },
+    /// It holds a path that not every system can have.
+    #[error("{name} holds the path {path:?}, and {reason}; nothing of it is used")]
+    BadPath {
+        /// The archive.
+        name: String,
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It holds a file twice.
+    #[error("{name} holds {path:?} twice; nothing of it is used")]
+    Twice {
+        /// The archive.
+        name: String,
+        /// The file.
+        path: String,
+    },
+    /// It holds two paths that cannot be side by side everywhere: they differ only in case, or one
+    /// is a file where the other needs a folder.
+    #[error("{name} holds {path:?} and {other:?}, which cannot be side by side; nothing is used")]
+    Alike {
+        /// The archive.
+        name: String,
+        /// One.
+        path: String,
+        /// The other, which stands earlier.
+        other: String,
+    },
+    /// It was to have one folder at its top, and has not.
+    #[error("{name} has no one folder at its top: it holds {path:?}{}", Beside(.top))]
+    NoTopFolder {
+        /// The archive.
+        name: String,
+        /// What is elsewhere.
+        path: String,
+        /// The folder that came first.
+        top: Option<String>,
+    },
+    /// It becomes so large that it is meant to.
+    #[error("{name} becomes more than {max_ratio} times as large as it is; nothing of it is used")]
+    Bomb {
+        /// The archive.
+        name: String,
+        /// The limit.
+        max_ratio: u64,
+    },
+    /// A file in it is too large.
+    #[error("{name} holds {path:?}, which is larger than {max_bytes} bytes")]
+    LargeMember {
+        /// The archive.
+        name: String,
+        /// The file.
+        path: String,
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// Whoever was to take a file of it did not.
+    #[error("{path:?} of {name} cannot be kept")]
+    NotTaken {
+        /// The archive.
+        name: String,
+        /// The file.
+        path: String,
+        /// Why not.
+        #[source]
+        cause: io::Error,
     },
     /// It is too large.
     #[error("{name} holds more than {max_bytes} bytes")]
@@ -82,6 +173,17 @@ pub enum TreeError {
         /// The limit.
         max_entries: usize,
     },
+}
+
+struct Beside<'a>(&'a Option<String>);
+
+impl fmt::Display for Beside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(top) => write!(f, " beside {top:?}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Tree {
@@ -160,7 +262,7 @@ impl Tree {
 
 /// What becomes of a path in an archive.
 #[derive(Debug, Eq, PartialEq)]
-enum Checked {
+pub(crate) enum Checked {
     /// It is used, in this form.
     Path(String),
     /// It is the root itself.
@@ -170,7 +272,7 @@ enum Checked {
 }
 
 /// Checks a path: `/` divides, and so does `\`, which some systems would take for it.
-fn check_path(path: &str) -> Checked {
+pub(crate) fn check_path(path: &str) -> Checked {
     let is_drive =
         path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
     if path.starts_with(['/', '\\']) || is_drive || path.contains('\0') {

@@ -6,3 +6,4 @@
 mod environment;
 mod http;
 mod tree;
+mod unpack;
