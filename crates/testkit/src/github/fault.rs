@@ -156,6 +156,9 @@ pub(super) struct Rule {
 
 /// Returns the fault that a request meets: the first that fits.
 pub(super) fn choose(rules: &mut Vec<Rule>, request: &GitHubRequest) -> Option<GitHubFault> {
+    if rules.is_empty() {
+        return None;
+    }
     let decoded = decode(&request.path);
     for index in 0..rules.len() {
         let rule = &mut rules[index];

@@ -37,7 +37,20 @@ use crate::within;
 
 /// Servers on free ports of 127.0.0.1 that answer as GitHub's hosts do, one port for each.
 ///
-/// They run on the runtime of the test that started them and end when this is dropped.
+/// They run on the runtime of the test that started them and end when this is dropped. Clients that
+/// only know the real addresses are led here by [`FakeGitHub::proxy`].
+///
+/// ```no_run
+/// # use callsheet_testkit::{FakeGitHub, GitHubFault, GitHubHost};
+/// # async fn test() {
+/// let hub = FakeGitHub::start().await;
+/// let repository = hub.repository("owner/name");
+/// let commit = repository.commit([("mf6/a/mfsim.nam", "BEGIN options")]);
+/// repository.branch("feature/x", &commit);
+/// repository.release("v1", [("models.toml", "schema_version = \"1.0\"")]);
+/// hub.fault_next(1, GitHubHost::Raw, "/owner/name/", GitHubFault::too_many_requests(1));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FakeGitHub {
     addresses: [SocketAddr; 6],
@@ -111,6 +124,13 @@ impl FakeGitHub {
     /// Returns what stands for `https://api.github.com`.
     pub fn api_url(&self) -> String {
         self.url(GitHubHost::Api)
+    }
+
+    /// Returns the `[github]` table that leads a daemon or a command to these servers. Further keys
+    /// may be appended to it.
+    pub fn config(&self) -> String {
+        let (web, raw, api) = (self.web_url(), self.raw_url(), self.api_url());
+        format!("\n[github]\nweb = \"{web}\"\nraw = \"{raw}\"\napi = \"{api}\"\n")
     }
 
     /// Returns a repository `owner/name`, which is made when it is not there yet.
