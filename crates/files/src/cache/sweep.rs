@@ -116,7 +116,7 @@ impl Cache {
             let name = download_of(&aside.path);
             let belonging = partials.iter().filter(|other| download_of(&other.path) == name);
             let youngest = belonging.filter_map(|other| other.metadata.modified().ok()).max();
-            if is_older(DAY, youngest) && !is_locked(&aside.path) {
+            if is_older(DAY, youngest) && !is_locked(&name) {
                 remove(aside)?;
             }
         }

@@ -1,6 +1,9 @@
 //! The cache, as other parts see it.
 
 mod damage;
+pub(crate) mod folders;
+mod processes;
+mod sweeping;
 
 use callsheet_files::{Cache, CacheError};
 use callsheet_types::Digest;

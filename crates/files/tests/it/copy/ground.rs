@@ -118,7 +118,7 @@ fn a_workspace_may_be_the_current_folder_or_relative_to_it() {
 fn what_killed_copies_left_is_removed_after_a_day() {
     let (folder, cache) = cache();
     let work = folder.path().join("work");
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600);
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(25);
     let make = |name: &str, is_old: bool| {
         let path = work.join(name);
         fs::create_dir_all(path.join("new")).unwrap();

@@ -2,6 +2,7 @@
 
 mod existing;
 mod ground;
+pub(crate) mod permissions;
 
 use crate::cache::{put, tree};
 use callsheet_files::{Cache, CopyError, Existing, copy_out};
@@ -16,7 +17,7 @@ pub(crate) fn file(cache: &Cache, path: &str, bytes: &[u8]) -> (FilePath, Digest
 pub(crate) fn model(cache: &Cache) -> Vec<(FilePath, Digest)> {
     vec![
         file(cache, "mfsim.nam", b"BEGIN options\nEND options\n"),
-        file(cache, "model.dis", &[7; 300_000]),
+        file(cache, "model.dis", &vec![7; 300_000]),
         file(cache, "data/deep/wel.txt", b"1 1 1 -5.0\n"),
         file(cache, "data/copy.txt", b"1 1 1 -5.0\n"),
         file(cache, "empty.txt", b""),
@@ -38,7 +39,7 @@ pub(crate) const MODEL_BYTES: u64 = 26 + 300_000 + 11 + 11;
 pub(crate) fn check_model(workspace: &Path) {
     assert_eq!(tree(workspace), MODEL_TREE);
     assert_eq!(fs::read(workspace.join("data/deep/wel.txt")).unwrap(), b"1 1 1 -5.0\n");
-    assert!(fs::read(workspace.join("model.dis")).unwrap() == [7; 300_000]);
+    assert!(fs::read(workspace.join("model.dis")).unwrap() == vec![7; 300_000]);
 }
 
 #[test]
@@ -60,7 +61,7 @@ fn files_that_are_missing_or_damaged_are_named_and_nothing_is_written() {
             assert!(outside_cache(tree(folder.path())).eq(outside_cache(before.clone())));
         };
         let mut files = model(&cache);
-        fs::write(crate::cache::place(&cache, &files[1].1), [8; 300_000]).unwrap();
+        fs::write(crate::cache::place(&cache, &files[1].1), vec![8; 300_000]).unwrap();
         check(&files, &["model.dis"]);
         check(&files, &["model.dis"]);
         // Who fetches what is named must not meet another damaged file then.
