@@ -55,7 +55,9 @@ pub(super) fn compile(registry: &Registry) -> Vec<u8> {
 
 fn list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
     out.extend((items.len() as u32).to_le_bytes());
-    items.iter().for_each(|item| write(out, item));
+    for item in items {
+        write(out, item);
+    }
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
@@ -139,6 +141,10 @@ impl<'b> Rest<'b> {
         self.bytes(len)
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is of the form, the inner of the value"
+    )]
     fn optional(&mut self) -> Option<Option<String>> {
         match self.number()? {
             NONE => Some(None),

@@ -69,9 +69,9 @@ impl<'t, T, F: Fn(&T, &T) -> Ordering> Iterator for Steps<'t, T, F> {
             (None, Some(_)) => Ordering::Greater,
             (Some(one), Some(other)) => (self.compare)(one, other),
         };
-        let older = if order.is_le() { self.older.split_off_first() } else { None };
-        let newer = if order.is_ge() { self.newer.split_off_first() } else { None };
-        match (older, newer) {
+        let left = if order.is_le() { self.older.split_off_first() } else { None };
+        let right = if order.is_ge() { self.newer.split_off_first() } else { None };
+        match (left, right) {
             (Some(one), Some(other)) => Some(Step::Both(one, other)),
             (Some(one), None) => Some(Step::Gone(one)),
             (None, Some(other)) => Some(Step::Added(other)),

@@ -13,6 +13,8 @@ mod statements_test;
 mod value;
 mod write;
 
+pub(crate) use same_name::{Clash, check as check_names};
+
 use callsheet_types::{Digest, FilePath};
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -3,6 +3,7 @@
 use super::{
     Base, Distribution, Example, File, Model, Program, Publishes, Registry, RegistryError,
     outline::{Outline, Place},
+    same_name::Clash,
     statements::{Fault, Key, Statement, Statements},
     value::Value,
 };
@@ -54,13 +55,13 @@ fn text(bytes: &[u8]) -> Result<&str, RegistryError> {
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = before.split(|&byte| byte == b'\n').count();
         RegistryError::Toml { line, message: "its text is not UTF-8".to_owned() }
     })
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
+    text.as_bytes()[..at.min(text.len())].split(|&byte| byte == b'\n').count()
 }
 
 fn taken(span: toml_parser::Span) -> Fault {
@@ -122,7 +123,7 @@ impl<'i> Reader<'i> {
             }
             (Publishes::Programs, ["programs", name]) => self.program(name).map(|_| ()),
             (Publishes::Programs, _) => Ok(()),
-            (_, ["files"] | ["files", _] | ["models"] | ["examples"]) if is_element => {
+            (_, ["files" | "models" | "examples"] | ["files", _]) if is_element => {
                 Err(wrong(place, "is a list of tables; expected a table"))
             }
             (_, ["files", key]) => self.file(key).map(|_| ()),
@@ -161,7 +162,7 @@ impl<'i> Reader<'i> {
 
     fn put_file_or_list(&mut self, place: &[&str], value: Value<'i>) -> Result<(), RegistryError> {
         match (place, value) {
-            (["files"] | ["models"] | ["examples"], Value::Table(table)) => {
+            (["files" | "models" | "examples"], Value::Table(table)) => {
                 for (key, value) in table.entries {
                     self.put(&[place[0], &key], value);
                 }
@@ -172,10 +173,7 @@ impl<'i> Reader<'i> {
                     self.put(&["files", key, &field], value);
                 }
             }
-            (["files", key], Value::Text(hash)) => {
-                self.file(key)?.digest = Some(digest(place, &hash)?)
-            }
-            (["files", key, "hash"], Value::Text(hash)) => {
+            (["files", key] | ["files", key, "hash"], Value::Text(hash)) => {
                 self.file(key)?.digest = Some(digest(place, &hash)?);
             }
             (["files", key, "url"], Value::Text(url)) => {
@@ -346,7 +344,7 @@ impl<'i> Reader<'i> {
             }
             is_same
         });
-        super::same_name::check(&files)?;
+        super::same_name::check(&files).map_err(clash)?;
         let mut registry = Registry {
             publishes: self.publishes,
             models: Vec::new(),
@@ -521,6 +519,15 @@ fn digest(place: &[&str], text: &str) -> Result<Digest, RegistryError> {
         let shown: String = text.chars().take(100).collect();
         wrong(place, &format!("is {shown:?}; expected the 64 hexadecimal digits of a SHA-256"))
     })
+}
+
+fn clash(clash: Clash) -> RegistryError {
+    match clash {
+        Clash::SameName(one, other) => RegistryError::SameName(one, other),
+        Clash::FileAndFolder(file, inside) => {
+            wrong(&["files", &file], &format!("is a file, and the folder of {inside:?}"))
+        }
+    }
 }
 
 fn no_text(place: &[&str], value: &Value<'_>) -> RegistryError {

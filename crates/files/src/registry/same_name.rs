@@ -1,24 +1,29 @@
 //! Files that cannot lie side by side where case does not count, or at all.
 
-use super::{File, RegistryError};
+use super::File;
 use std::cmp::Ordering;
 
-/// Refuses two keys that differ in case alone, and a key that is the folder of another. The files
-/// are in the order of their keys.
-pub(super) fn check(files: &[File]) -> Result<(), RegistryError> {
+/// Two keys that cannot both be made.
+#[derive(Debug)]
+pub(crate) enum Clash {
+    /// They differ in case alone.
+    SameName(String, String),
+    /// The first is the folder of the second.
+    FileAndFolder(String, String),
+}
+
+/// Fails with the first clash. The files are in the order of their keys.
+pub(crate) fn check(files: &[File]) -> Result<(), Clash> {
     let key = |at: u32| files[at as usize].key.as_str();
     let mut order: Vec<u32> = (0..files.len() as u32).collect();
     order.sort_by(|&a, &b| compare(key(a), key(b)).then(a.cmp(&b)));
     for pair in order.windows(2) {
         let (one, other) = (key(pair[0]), key(pair[1]));
         if compare(one, other).is_eq() {
-            return Err(RegistryError::SameName(one.to_owned(), other.to_owned()));
+            return Err(Clash::SameName(one.to_owned(), other.to_owned()));
         }
         if is_above(one, other) {
-            let shown: String = other.chars().take(200).collect();
-            let place = format!("files.{one:?}");
-            let message = format!("is a file, and the folder of {shown:?}");
-            return Err(RegistryError::Shape { place, message });
+            return Err(Clash::FileAndFolder(one.to_owned(), other.to_owned()));
         }
     }
     Ok(())

@@ -68,13 +68,13 @@ impl<'i> Statements<'i> {
             }
             self.tokens.push(token);
             // A header ends with its line, whatever its brackets; so does the damage of a bad one.
-            let in_header = *is_header.get_or_insert(kind == TokenKind::LeftSquareBracket);
+            let ends_with_line = *is_header.get_or_insert(kind == TokenKind::LeftSquareBracket);
             match kind {
                 TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
                 TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
                     depth = depth.saturating_sub(1);
                 }
-                TokenKind::Newline if depth == 0 || in_header => break,
+                TokenKind::Newline if depth == 0 || ends_with_line => break,
                 _ => {}
             }
             if self.tokens.len() > MAX_TOKENS {
