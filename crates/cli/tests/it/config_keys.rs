@@ -96,6 +96,12 @@ const TESTED: &[(&str, &str, &str)] = &[
     ("store.url", "config_store", "url_is_where_everything_is_kept"),
     ("store.password_env", "config_store", "password_env_and_password_file_hold_the_password"),
     ("store.password_file", "config_store", "password_env_and_password_file_hold_the_password"),
+    ("store.blobs", "config_store", "blobs_and_blobs_endpoint_say_where_large_bodies_are_kept"),
+    (
+        "store.blobs_endpoint",
+        "config_store",
+        "blobs_and_blobs_endpoint_say_where_large_bodies_are_kept",
+    ),
     ("store.keep", "config_store", "keep_is_for_how_long_old_changes_are_kept"),
     ("models.refresh_every", "config_models", "refresh_every_is_how_often_providers_are_asked"),
     ("models.refresh_backends", "config_models", "refresh_backends_asks_when_a_list_changes"),

@@ -136,3 +136,48 @@ async fn keep_is_for_how_long_old_changes_are_kept() {
     assert!(output.stdout.contains("16,384"), "what is in force stays: {output:?}");
     assert!(fs::metadata(home.path("data/callsheet/catalog.db")).is_ok());
 }
+
+#[tokio::test]
+async fn blobs_and_blobs_endpoint_say_where_large_bodies_are_kept() {
+    let home = Home::new("");
+    let shown = home.good(["config", "show", "--json"]).await.json();
+    assert!(shown["store"].get("blobs").is_none(), "{shown}");
+    for (keys, blobs, endpoint) in [
+        ("blobs = \"/var/lib/blobs\"", "/var/lib/blobs", None),
+        ("blobs = \"file:///var/lib/blobs\"", "file:///var/lib/blobs", None),
+        ("blobs = \"s3://bucket/a/b\"", "s3://bucket/a/b", None),
+        (
+            "blobs = \"s3://bucket\"\nblobs_endpoint = \"http://127.0.0.1:9000\"",
+            "s3://bucket",
+            Some("http://127.0.0.1:9000"),
+        ),
+    ] {
+        home.configure(&format!("[store]\n{keys}\n"));
+        let shown = home.good(["config", "show", "--json"]).await.json();
+        assert_eq!(shown["store"]["blobs"], blobs);
+        assert_eq!(shown["store"]["blobs_endpoint"].as_str(), endpoint);
+    }
+    for (keys, key, expected) in [
+        ("blobs = \"hush/blobs\"", "store.blobs", "an absolute path"),
+        ("blobs = \"s3://id:hush@bucket\"", "store.blobs", "AWS_ACCESS_KEY_ID"),
+        ("blobs = \"s3://bucket/../hush\"", "store.blobs", "s3://bucket/prefix"),
+        (
+            "blobs = \"s3://bucket\"\nblobs_endpoint = \"http://id:hush@h\"",
+            "store.blobs_endpoint",
+            "https://s3.example.com",
+        ),
+        (
+            "blobs = \"/var/lib/blobs\"\nblobs_endpoint = \"http://hush\"",
+            "store.blobs_endpoint",
+            "s3://bucket/prefix",
+        ),
+        ("blobs_endpoint = \"http://hush\"", "store.blobs_endpoint", "s3://bucket/prefix"),
+    ] {
+        home.configure(&format!("[store]\n{keys}\n"));
+        let output = home.run(["config", "check"]).await;
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(output.stderr.contains(&format!("`{key}`")), "{output:?}");
+        assert!(output.stderr.contains(expected), "{output:?}");
+        assert!(!output.stderr.contains("hush"), "{output:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::Config;
 use callsheet_models::providers::SpecError;
-use callsheet_store::StoreUrl;
+use callsheet_store::{BlobsUrl, StoreUrl};
 use callsheet_types::{UrlError, is_variable_name};
 use std::collections::{HashMap, HashSet};
 
@@ -123,7 +123,40 @@ impl Config {
                 "has a password in it",
                 "an address without one, and `password_env` or `password_file` beside it",
             )),
-            _ => Ok(()),
+            _ => self.check_blobs(),
+        }
+    }
+
+    fn check_blobs(&self) -> Result<(), Fault> {
+        let store = &self.store;
+        let bucket = match store.blobs.as_deref().map(str::parse::<BlobsUrl>) {
+            Some(Err(error)) => {
+                return Err(Fault::new(
+                    "store.blobs",
+                    format!("cannot be used ({error})"),
+                    "\"/path/to/a/folder\" or \"s3://bucket/prefix\"",
+                ));
+            }
+            Some(Ok(url @ BlobsUrl::S3 { .. })) => Some(url),
+            _ => None,
+        };
+        match (&store.blobs_endpoint, bucket) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(Fault::new(
+                "store.blobs_endpoint",
+                "stands there, and blobs are in a folder",
+                "`blobs = \"s3://bucket/prefix\"` beside it",
+            )),
+            (Some(endpoint), Some(bucket)) => {
+                // What is malformed may hold a password that cannot be cut out.
+                bucket.with_endpoint(endpoint).map(drop).map_err(|_| {
+                    Fault::new(
+                        "store.blobs_endpoint",
+                        "is no address of a server",
+                        "one without user and password, such as \"https://s3.example.com\"",
+                    )
+                })
+            }
         }
     }
 

@@ -10,7 +10,7 @@ pub use load::{ConfigError, ConfigSource, Overrides};
 use callsheet_fleet::{Policy as FleetPolicy, Strategy, UnknownCapabilities};
 use callsheet_gateway::{Limits, LogFormat, Policy, Retry, RetryAllowance};
 use callsheet_models::providers::ProviderSpec;
-use callsheet_store::{StoreUrl, StoreUrlError};
+use callsheet_store::{BlobsUrl, StoreUrl, StoreUrlError};
 use callsheet_types::{BackendSpec, ByteSize, HumanDuration, SecretSource};
 use callsheet_upstream::Options;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -301,14 +301,27 @@ pub struct StoreConfig {
     /// The file that holds PostgreSQL's password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// Where large bodies are kept: an absolute path, or `s3://bucket/prefix`; `blobs` in the data
+    /// directory where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blobs: Option<String>,
+    /// Where an S3-compatible store other than Amazon's answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blobs_endpoint: Option<String>,
     /// For how long changes, and revisions that are no longer in force, are kept.
     pub keep: HumanDuration,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        let (url, password_env, password_file) = (None, None, None);
-        Self { url, password_env, password_file, keep: HumanDuration::from_secs(90 * 86_400) }
+        Self {
+            url: None,
+            password_env: None,
+            password_file: None,
+            blobs: None,
+            blobs_endpoint: None,
+            keep: HumanDuration::from_secs(90 * 86_400),
+        }
     }
 }
 
@@ -326,6 +339,18 @@ impl StoreConfig {
         match &self.url {
             Some(url) => url.parse(),
             None => Ok(StoreUrl::Sqlite(data_dir.join("catalog.db"))),
+        }
+    }
+
+    /// Returns where blobs are; the address has been checked.
+    pub fn blobs(&self, data_dir: &Path) -> Result<BlobsUrl, StoreUrlError> {
+        let url = match &self.blobs {
+            Some(url) => url.parse()?,
+            None => BlobsUrl::Directory(data_dir.join("blobs")),
+        };
+        match &self.blobs_endpoint {
+            Some(endpoint) => url.with_endpoint(endpoint),
+            None => Ok(url),
         }
     }
 }

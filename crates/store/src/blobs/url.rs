@@ -37,7 +37,7 @@ impl BlobsUrl {
     }
 }
 
-const EXPECTED: &str = "expected an absolute path, file:///path or s3://bucket/prefix";
+const NO_PLACE: &str = "it is neither an absolute path nor file:///path nor s3://bucket/prefix";
 
 impl FromStr for BlobsUrl {
     type Err = StoreUrlError;
@@ -77,7 +77,7 @@ impl FromStr for BlobsUrl {
             None => text,
         };
         if !Path::new(path).is_absolute() || path.contains('\0') {
-            return wrong(EXPECTED);
+            return wrong(NO_PLACE);
         }
         Ok(Self::Directory(path.into()))
     }
