@@ -2,7 +2,12 @@
 
 use callsheet_store::{Blobs, BlobsUrl, StoreError};
 use callsheet_types::Digest;
-use std::{fs, path::Path};
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// The files below a folder, sorted.
 fn files(folder: &Path) -> Vec<String> {
@@ -94,4 +99,39 @@ fn a_folder_that_cannot_be_is_an_error_that_names_it() {
     blobs.get(&digest).unwrap_err();
     blobs.put(b"abc").unwrap_err();
     assert_eq!(files(folder.path()), [file.display().to_string()], "nothing unfinished stays");
+}
+
+/// Where a process that the test kills puts blobs.
+const FOLDER: &str = "CALLSHEET_STORE_TEST_BLOBS";
+
+#[test]
+fn a_process_that_is_killed_leaves_whole_blobs_only() {
+    if let Some(folder) = env::var_os(FOLDER) {
+        let blobs = in_folder(Path::new(&folder));
+        for i in 0_u32.. {
+            blobs.put(&i.to_le_bytes().repeat(20_000)).unwrap();
+            println!("put");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for killed_after in 1..=10 {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "blobs::a_process_that_is_killed_leaves_whole_blobs_only"])
+            .arg("--nocapture")
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let puts = said.map_while(Result::ok).filter(|line| line.ends_with("put"));
+        assert_eq!(puts.take(killed_after).count(), killed_after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let blobs = in_folder(folder.path());
+        let kept = blobs.list().unwrap();
+        assert!(kept.len() >= killed_after, "what was said to be put is there");
+        for digest in kept {
+            blobs.get(&digest).unwrap().unwrap();
+        }
+    }
 }

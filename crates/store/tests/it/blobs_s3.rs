@@ -5,9 +5,12 @@ use callsheet_store::{Blobs, S3Access, S3Keys, StoreError};
 use callsheet_testkit::{FakeS3, Signal};
 use callsheet_types::{Digest, Secret};
 use std::{
+    env,
     error::Error as _,
-    io::{Read as _, Write as _},
+    io::{Read, Write as _},
     net::{TcpListener, TcpStream},
+    process::Command,
+    sync::Arc,
     time::Duration,
 };
 
@@ -70,7 +73,7 @@ fn answering(answer: &'static str) -> String {
 }
 
 /// Reads the head of what is asked, and returns it.
-fn asked(stream: &mut TcpStream) -> String {
+fn asked(stream: &mut impl Read) -> String {
     let mut asked = String::new();
     while !asked.contains("\r\n\r\n") {
         let mut buffer = [0; 4096];
@@ -307,4 +310,59 @@ fn older_servers_that_cannot_put_what_is_absent_only_are_put_to_all_the_same() {
     blobs.put(b"").unwrap();
     let answered = server.join().unwrap();
     assert!(answered.contains(&"501 Not Implemented"), "{answered:?}");
+}
+
+/// Where the process that the test starts, with other trusted certificates, finds the server.
+const ADDRESS: &str = "CALLSHEET_STORE_TEST_S3_ADDRESS";
+
+const NAME: &str = "blobs_s3::a_server_is_believed_by_its_certificate";
+
+#[test]
+fn a_server_is_believed_by_its_certificate() {
+    let patient = Duration::from_secs(30);
+    if let Ok(address) = env::var(ADDRESS) {
+        let blobs = open("s3://bucket", &elsewhere(&address, patient));
+        assert_eq!(blobs.get(&Digest::of(b"abc")).unwrap(), None);
+        return;
+    }
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("trusted.pem");
+    std::fs::write(&trusted, made.cert.pem()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![made.cert.der().clone()],
+            made.signing_key.serialize_der().try_into().unwrap(),
+        );
+    let config = Arc::new(config.unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let server = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(server, stream);
+            if asked(&mut stream).is_empty() {
+                continue;
+            }
+            let body = "<Error><Code>NoSuchKey</Code></Error>";
+            let head = "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length";
+            let _ = write!(stream, "{head}: {}\r\n\r\n{body}", body.len());
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    let outcome = Command::new(env::current_exe().unwrap())
+        .args(["--exact", NAME, "--nocapture"])
+        .env(ADDRESS, &address)
+        .env("SSL_CERT_FILE", &trusted)
+        .status();
+    assert!(outcome.unwrap().success());
+    // Here it is not trusted.
+    let error = open("s3://bucket", &elsewhere(&address, patient)).list().unwrap_err();
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(chain(&error).contains("certificate"), "{}", chain(&error));
 }
