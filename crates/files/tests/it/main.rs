@@ -5,3 +5,5 @@
 
 mod cache;
 mod copy;
+mod index;
+mod registry;
