@@ -126,8 +126,8 @@ impl<'a> Names<'a> {
 
     /// Notes the folders that a path is in.
     fn enter(&mut self, path: &str) -> Result<(), TreeError> {
-        let mut folder = path;
-        while let Some((parent, _)) = folder.rsplit_once('/') {
+        let mut rest = path;
+        while let Some((parent, _)) = rest.rsplit_once('/') {
             let folded: Box<str> = parent.to_lowercase().into();
             if let Some(other) = self.files.get(&folded) {
                 let other = other.as_deref().unwrap_or(&folded).to_owned();
@@ -136,7 +136,7 @@ impl<'a> Names<'a> {
             if !self.folders.insert(folded) {
                 break;
             }
-            folder = parent;
+            rest = parent;
         }
         Ok(())
     }

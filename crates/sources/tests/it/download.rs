@@ -95,8 +95,8 @@ fn range(server: &FakeBackend, index: usize) -> Option<(String, String)> {
     text("range").zip(text("if-range"))
 }
 
-fn asked(first: usize) -> Option<(String, String)> {
-    Some((format!("bytes={first}-"), "\"one\"".to_owned()))
+fn asked(first: usize) -> (String, String) {
+    (format!("bytes={first}-"), "\"one\"".to_owned())
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn it_goes_on_where_it_broke_off() {
     assert_eq!(place.files(), ["part", "part.json"]);
     assert_eq!(content(downloaded), "0123456789");
     assert!(place.files().is_empty(), "{:?}", place.files());
-    assert_eq!((range(&server, 0), range(&server, 1)), (None, asked(5)));
+    assert_eq!((range(&server, 0), range(&server, 1)), (None, Some(asked(5))));
     assert_eq!(server.request_count(), 2);
     assert_eq!(seen.into_inner().unwrap(), [0, 5, 5, 10].map(|at| (at, Some(10))));
 }
@@ -127,7 +127,7 @@ async fn a_later_call_goes_on_too() {
     server.script_next(1, part(5, "\"one\"", "56789"));
     let downloaded = download(&client(1), &Request::new(server.url()), &place.path).await.unwrap();
     assert_eq!(content(downloaded), "0123456789");
-    assert_eq!((range(&server, 1), server.request_count()), (asked(5), 2));
+    assert_eq!((range(&server, 1), server.request_count()), (Some(asked(5)), 2));
     assert!(place.files().is_empty());
 }
 
@@ -140,7 +140,7 @@ async fn of_what_is_complete_only_the_last_byte_is_asked_for() {
     server.script_next(1, part(9, "\"one\"", "9"));
     let downloaded = download(&client(1), &Request::new(server.url()), &place.path).await.unwrap();
     assert_eq!(content(downloaded), "0123456789");
-    assert_eq!(range(&server, 1), asked(9));
+    assert_eq!(range(&server, 1), Some(asked(9)));
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn what_is_another_one_now_begins_anew() {
         let downloaded = download(&client(1), &request, &place.path).await.unwrap();
         assert_eq!(downloaded.etag.as_deref(), Some("\"two\""));
         assert_eq!(content(downloaded), "new");
-        assert_eq!((range(&server, 1), range(&server, 2)), (asked(5), None));
+        assert_eq!((range(&server, 1), range(&server, 2)), (Some(asked(5)), None));
         assert_eq!(server.request_count(), 3);
     }
     // Whoever heeds `If-Range` says it at once.
@@ -172,7 +172,7 @@ async fn what_is_another_one_now_begins_anew() {
     server.script_next(1, whole("\"two\"", "new"));
     let downloaded = download(&client(1), &Request::new(server.url()), &place.path).await.unwrap();
     assert_eq!(content(downloaded), "new");
-    assert_eq!((range(&server, 1), server.request_count()), (asked(5), 2));
+    assert_eq!((range(&server, 1), server.request_count()), (Some(asked(5)), 2));
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn silence_ends_an_attempt_and_the_next_goes_on() {
     let request = Request { deadline, ..Request::new(server.url()) };
     let downloaded = download(&client(2), &request, &place.path).await.unwrap();
     assert_eq!(content(downloaded), "0123456789");
-    assert_eq!(range(&server, 1), asked(5));
+    assert_eq!(range(&server, 1), Some(asked(5)));
 
     server.script(Behaviour::Stall);
     let error = download(&client(2), &request, &place.path).await.unwrap_err();
@@ -321,7 +321,7 @@ async fn a_shorter_part_is_gone_on_with() {
     let downloaded = download(&client(2), &Request::new(server.url()), &place.path).await.unwrap();
     assert_eq!(downloaded.etag.as_deref(), Some("\"one\""));
     assert_eq!(content(downloaded), "0123456789");
-    assert_eq!((range(&server, 1), range(&server, 2)), (asked(5), asked(7)));
+    assert_eq!((range(&server, 1), range(&server, 2)), (Some(asked(5)), Some(asked(7))));
 }
 
 #[tokio::test]
@@ -354,7 +354,7 @@ async fn a_file_that_another_has_is_left_alone() {
     let downloaded = download(&client(2), &Request::new(server.url()), &place.path).await.unwrap();
     assert_eq!(place.files().len(), 3);
     assert_eq!(content(downloaded), "0123456789");
-    assert_eq!((range(&server, 1), range(&server, 2)), (None, asked(5)));
+    assert_eq!((range(&server, 1), range(&server, 2)), (None, Some(asked(5))));
     assert_eq!(place.files(), ["part", "part.json"]);
     assert_eq!(fs::read(&place.path).unwrap(), b"01234");
 
@@ -408,7 +408,7 @@ async fn an_ended_download_leaves_what_came() {
     server.script_next(1, part(5, "\"one\"", "56789"));
     let downloaded = download(&client(1), &Request::new(server.url()), &place.path).await.unwrap();
     assert_eq!(content(downloaded), "0123456789");
-    assert_eq!(range(&server, 1), asked(5));
+    assert_eq!(range(&server, 1), Some(asked(5)));
 }
 
 #[tokio::test]
@@ -434,7 +434,7 @@ async fn credentials_stay_home_and_redirects_end() {
         server.requests().iter().filter(|request| request.header("authorization").is_some()).count()
     };
     assert_eq!((bearers(&first), bearers(&other)), (2, 0));
-    assert_eq!(range(&other, 1), asked(5));
+    assert_eq!(range(&other, 1), Some(asked(5)));
 
     for target in ["/a", "ftp://127.0.0.1/x", "file:///etc/passwd"] {
         first.script(to(target.to_owned()));
@@ -457,4 +457,60 @@ async fn nothing_is_opened_offline_or_written_where_nothing_can_be() {
     assert!(matches!(error, FetchError::Unwritable { .. }), "{error:?}");
     assert_eq!(server.connection_count(), 0);
     assert!(place.files().is_empty());
+}
+
+#[tokio::test]
+async fn attempts_are_counted_anew_where_much_came() {
+    const MANY: usize = 3 << 20;
+    let server = FakeBackend::start().await;
+    let place = Place::new();
+    let all: String = "0123456789abcdef".repeat(MANY / 16);
+    let at = |first: usize| {
+        let head = match first {
+            0 => format!("200 OK|Content-Length: {MANY}|ETag: \"one\""),
+            first => format!(
+                "206 OK|Content-Length: {}|ETag: \"one\"|Content-Range: bytes {first}-{}/{MANY}",
+                MANY - first,
+                MANY - 1
+            ),
+        };
+        let next = MANY.min(first + (1 << 20));
+        broken(&head, &all[first..next], RawStep::Close)
+    };
+    // Three break-offs, where two attempts are allowed.
+    for first in [0, 1 << 20, 2 << 20] {
+        server.script_next(1, at(first));
+    }
+    let downloaded = download(&client(2), &Request::new(server.url()), &place.path).await.unwrap();
+    assert_eq!(content(downloaded), all);
+    assert_eq!(server.request_count(), 3);
+
+    // Breaking off at the same place again and again is no progress.
+    let head = format!("200 OK|Content-Length: {MANY}");
+    server.script(broken(&head, &all[..2 << 20], RawStep::Close));
+    let error = download(&client(2), &Request::new(server.url()), &place.path).await.unwrap_err();
+    assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
+    assert!(server.request_count() <= 3 + 3, "{}", server.request_count());
+}
+
+#[tokio::test]
+async fn what_is_packed_all_the_same_is_unpacked_and_not_gone_on_with() {
+    let server = FakeBackend::start().await;
+    let place = Place::new();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(b"0123456789").unwrap();
+    let packed = packer.finish().unwrap();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nETag: \"one\"\r\nContent-Length: {}\r\n\r\n",
+        packed.len()
+    );
+    let answer = |body: &[u8], end| {
+        let bytes = [head.as_bytes(), body].concat();
+        Behaviour::Raw(vec![RawStep::Write(bytes.into()), end])
+    };
+    server.script_next(1, answer(&packed[..packed.len() - 4], RawStep::Close));
+    server.script_next(1, answer(&packed, RawStep::Flush));
+    let downloaded = download(&client(2), &Request::new(server.url()), &place.path).await.unwrap();
+    assert_eq!(content(downloaded), "0123456789");
+    assert_eq!((range(&server, 0), range(&server, 1)), (None, None));
 }

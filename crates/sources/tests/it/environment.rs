@@ -106,9 +106,13 @@ async fn tls_server() -> (SocketAddr, String) {
                 // A client that does not trust us goes away here, as it should.
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 let mut head = [0; 4096];
-                let _ = stream.read(&mut head).await;
-                let answer =
-                    "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret";
+                let length = stream.read(&mut head).await.unwrap_or_default();
+                let answer = if head[..length].starts_with(b"GET /down ") {
+                    "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\
+                     Connection: close\r\n\r\n"
+                } else {
+                    "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret"
+                };
                 let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
             });
@@ -131,6 +135,8 @@ fn a_certificate_is_trusted_where_ssl_cert_file_says_so() {
         let url = format!("https://localhost:{}/", address.port());
         let variables = [("SSL_CERT_FILE", file.display().to_string())];
         assert_eq!(ask_as_child(test, url.clone(), &variables).await, "body secret");
+        let said = ask_as_child(test, format!("{url}down"), &variables).await;
+        assert!(said.contains("redirects") && said.contains("from https to http:"), "{said}");
 
         let (_, other_pem) = tls_server().await;
         std::fs::write(&file, other_pem).unwrap();

@@ -123,6 +123,19 @@ async fn a_body_that_breaks_off_is_no_body() {
     let error = get(&quick(), &Request::new(server.url())).await.unwrap_err();
     assert!(matches!(error, FetchError::Unreachable { .. }), "{error:?}");
     assert_eq!(server.request_count(), 4);
+
+    // Neither is one whose chunks or whose packing have no end.
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let packed =
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\xff\x4b";
+    for bytes in [chunked.as_bytes(), packed] {
+        let before = server.request_count();
+        let bytes = RawStep::Write(bytes.to_vec().into());
+        server.script_next(1, Behaviour::Raw(vec![bytes, RawStep::Close]));
+        server.script_next(1, Behaviour::body("whole"));
+        let fetched = get(&quick(), &Request::new(server.url())).await.unwrap();
+        assert_eq!((text(fetched).as_str(), server.request_count() - before), ("whole", 2));
+    }
 }
 
 #[tokio::test]

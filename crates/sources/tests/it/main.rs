@@ -7,5 +7,6 @@ mod download;
 mod environment;
 mod github;
 mod http;
+mod hub;
 mod tree;
 mod unpack;

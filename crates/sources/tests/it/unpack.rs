@@ -444,6 +444,59 @@ fn a_single_file_is_decompressed() {
     assert!(matches!(decompress("x", &flipped, 1 << 20), Err(TreeError::Broken { .. })));
 }
 
+#[test]
+fn holes_count_as_what_they_become() {
+    // A file of which the archive holds one block and says that a gigabyte of nothing is before it.
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_path("holes").unwrap();
+    header.set_size(512);
+    let real_size: u64 = (1 << 30) + 512;
+    let gnu = header.as_gnu_mut().unwrap();
+    let octal = |field: &mut [u8], number: u64| {
+        field.copy_from_slice(format!("{number:0width$o}\0", width = field.len() - 1).as_bytes());
+    };
+    octal(&mut gnu.sparse[0].offset, 1 << 30);
+    octal(&mut gnu.sparse[0].numbytes, 512);
+    octal(&mut gnu.realsize, real_size);
+    header.set_cksum();
+    let mut builder = Builder::new(Vec::new());
+    builder.append(&header, &[b'x'; 512][..]).unwrap();
+    let tar = builder.into_inner().unwrap();
+    let mut visit = |member: Member<'_>| {
+        assert_eq!(member.size_bytes, (1 << 30) + 512);
+        io::copy(member.content, &mut io::sink()).map(|_| ())
+    };
+    let limits = UnpackLimits::default();
+    let result = unpack("up", &mut file_of(&tar), false, limits, &mut visit);
+    assert!(matches!(result, Err(TreeError::Bomb { .. })), "{result:?}");
+}
+
+#[test]
+fn the_models_of_modflow_come_out_as_they_went_in() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/mf6-testmodels/mf6");
+    let folder = std::path::Path::new(path);
+    if !folder.exists() {
+        eprintln!("skipped: {} is not here", folder.display());
+        return;
+    }
+    let mut builder = Builder::new(Vec::new());
+    builder.append_dir_all("models-1/mf6", folder).unwrap();
+    let archive = gzip(&builder.into_inner().unwrap());
+    let mut count = 0;
+    let mut visit = |member: Member<'_>| {
+        let mut content = Vec::new();
+        member.content.read_to_end(&mut content)?;
+        let original = folder.join(member.path.below("mf6").unwrap());
+        assert_eq!(content, std::fs::read(original)?, "{}", member.path);
+        count += 1;
+        Ok(())
+    };
+    let limits = UnpackLimits::default();
+    unpack("models", &mut file_of(&archive), true, limits, &mut visit).unwrap();
+    assert_eq!(count, 666);
+}
+
 fn archives() -> [Vec<u8>; 4] {
     let text = "0.1 0.2 0.3\n".repeat(300);
     let tar = tar_of(&[

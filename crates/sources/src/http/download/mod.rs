@@ -28,7 +28,7 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Downloaded {
     // Dropped before the file: nobody else is to find it unlocked.
-    _place: partial::Place,
+    _place: partial::Kept,
     /// The content, at its beginning.
     pub file: File,
     /// Its digest.

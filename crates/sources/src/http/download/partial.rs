@@ -29,7 +29,7 @@ const MAX_OPENS: usize = 4;
 #[derive(Debug)]
 pub(super) struct Partial {
     file: File,
-    place: Place,
+    place: Kept,
     hasher: Sha256,
     position: u64,
     origin: Option<Origin>,
@@ -37,7 +37,7 @@ pub(super) struct Partial {
 
 /// Where the file is. Unless it is kept, it goes away when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Kept {
     path: PathBuf,
     /// The note beside it; none where the file is this download's own, and nobody goes on with it.
     note: Option<PathBuf>,
@@ -63,7 +63,7 @@ fn identity(_: &fs::Metadata) -> Option<Identity> {
     None
 }
 
-impl Drop for Place {
+impl Drop for Kept {
     fn drop(&mut self) {
         let is_ours =
             || fs::metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
@@ -97,7 +97,7 @@ impl Partial {
             if is_there {
                 let note = beside(path, ".json");
                 let place =
-                    Place { path: path.to_owned(), note: Some(note), is_kept: true, identity };
+                    Kept { path: path.to_owned(), note: Some(note), is_kept: true, identity };
                 return Self::go_on(file, place, url);
             }
         }
@@ -110,11 +110,11 @@ impl Partial {
         let path = beside(path, &name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         let identity = identity(&file.metadata()?);
-        let place = Place { path, note: None, is_kept: false, identity };
+        let place = Kept { path, note: None, is_kept: false, identity };
         Ok(Self { file, place, hasher: Sha256::new(), position: 0, origin: None })
     }
 
-    fn go_on(file: File, place: Place, url: Digest) -> io::Result<Self> {
+    fn go_on(file: File, place: Kept, url: Digest) -> io::Result<Self> {
         let length = file.metadata()?.len();
         let origin = place.note.as_deref().and_then(read_note);
         let origin = origin.filter(|o| o.url == url && (1..=o.total_bytes).contains(&length));
@@ -186,7 +186,7 @@ impl Partial {
 
     /// Returns the file, at its beginning, with its digest, its length and what removes it; or
     /// itself where the file does not hold what came, because somebody else wrote to it too.
-    pub(super) fn finish(mut self) -> io::Result<Result<(File, Digest, u64, Place), Self>> {
+    pub(super) fn finish(mut self) -> io::Result<Result<(File, Digest, u64, Kept), Self>> {
         // Locks are not to be relied on where file systems are shared.
         let came: [u8; 32] = self.hasher.clone().finalize().into();
         let is_there: [u8; 32] = hash(&mut self.file, self.position)?.finalize().into();
