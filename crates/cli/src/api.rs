@@ -3,6 +3,7 @@
 use crate::{context::Context, failure::Failure};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
+use callsheet_files::Progress;
 use callsheet_fleet::Link;
 use callsheet_server::{
     App, Config, DataDir, DataDirError, Fleet, LocalApi, LocalBody, Running, read_secret,
@@ -33,6 +34,8 @@ pub(crate) enum Needs {
     Store,
     /// What is kept, and each change as it comes.
     Feed,
+    /// Files, which are at hand offline too, whoever runs.
+    Files,
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -55,10 +58,14 @@ impl Api {
         let config = context.config()?;
         let owner = match needs {
             Needs::Fleet => owner(&context.data_dir)?,
-            Needs::Store | Needs::Feed => match DataDir::running(&context.data_dir) {
-                Some(running) => Owner::Daemon(running),
-                None => Owner::Nobody,
-            },
+            // The store and the cache can be used by several processes at once.
+            Needs::Files if context.global.offline => Owner::Nobody,
+            Needs::Store | Needs::Feed | Needs::Files => {
+                match DataDir::running(&context.data_dir) {
+                    Some(running) => Owner::Daemon(running),
+                    None => Owner::Nobody,
+                }
+            }
         };
         let data_dir = match owner {
             Owner::ThisCommand(data_dir) => Some(data_dir),
@@ -135,39 +142,116 @@ impl Api {
         read.map_err(Failure::new)
     }
 
+    /// Returns bytes as they are; `None` where there are none of this kind.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Option<Bytes>, Failure> {
+        let (method, body) = (Method::GET, Bytes::new());
+        let (status, answer) = match self {
+            Self::Remote { link, url } => remote(link, url, method, path, body, PATIENT).await?,
+            Self::Local { api, .. } => api.send(method, path, actor().as_deref(), body).await?,
+        };
+        match status {
+            200 => Ok(Some(answer)),
+            404 => Ok(None),
+            _ => Err(refusal(status, &answer)),
+        }
+    }
+
     /// Follows a stream of events.
     pub(crate) async fn events(&self, path: &str) -> Result<Events, Failure> {
-        let body = match self {
-            Self::Local { api, .. } => match api.open(path).await? {
-                (200, body) => EventBody::Local(body),
-                (status, body) => return Err(refusal(status, &body.collect().await)),
-            },
+        let body = self.open(Method::GET, path, "text/event-stream", Bytes::new()).await?;
+        Ok(Events { body, read: ReadEvents::default() })
+    }
+
+    /// Has long work done, and is told its steps meanwhile.
+    pub(crate) async fn work<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        asked: &impl serde::Serialize,
+        on_step: impl Fn(Progress),
+    ) -> Result<T, Failure> {
+        #[derive(Deserialize)]
+        struct Last<T> {
+            result: T,
+        }
+        let asked = serde_json::to_vec(asked)?;
+        let mut body = self.open(Method::POST, path, "application/x-ndjson", asked.into()).await?;
+        let mut lines: Vec<u8> = Vec::new();
+        loop {
+            let bytes = body.next().await?;
+            lines.extend_from_slice(bytes.as_deref().unwrap_or_default());
+            while let Some(end) = lines.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = lines.drain(..=end).collect();
+                if let Ok(step) = serde_json::from_slice(&line) {
+                    on_step(step);
+                } else if let Ok(Last { result }) = serde_json::from_slice(&line) {
+                    return Ok(result);
+                } else {
+                    return Err(refusal(200, &line));
+                }
+            }
+            if bytes.is_none() {
+                return Err(Failure::new(anyhow!("the daemon broke off before it was done"))
+                    .hint("has it stopped? what was done until then is kept"));
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Bytes,
+    ) -> Result<StreamBody, Failure> {
+        match self {
+            Self::Local { api, .. } => {
+                match api.open(method, path, accept, actor().as_deref(), body).await? {
+                    (200, body) => Ok(StreamBody::Local(body)),
+                    (status, body) => Err(refusal(status, &body.collect().await)),
+                }
+            }
             Self::Remote { link, url } => {
-                let mut request = link.root_request(Method::GET.as_str(), path);
-                request.header("accept", b"text/event-stream");
-                let deadlines =
-                    Deadlines { head: Instant::now() + PATIENCE, replay: Replay::Always };
+                let mut request = link.root_request(method.as_str(), path);
+                request.header("accept", accept.as_bytes());
+                if let Some(actor) = actor() {
+                    request.header("x-callsheet-actor", actor.as_bytes());
+                }
+                let replay = if body.is_empty() { Replay::Always } else { Replay::BeforeSent };
+                if !body.is_empty() {
+                    request.header("content-type", b"application/json");
+                    request.body([body, Bytes::new(), Bytes::new()]);
+                }
+                let deadlines = Deadlines { head: Instant::now() + PATIENCE, replay };
                 let answer = answer(link, url, &request, deadlines).await?;
                 let status = answer.status.as_u16();
                 if status != 200 {
                     return Err(refusal(status, &answer.body.collect(MOST_ANSWER_BYTES).await?));
                 }
-                EventBody::Remote(Box::new(answer.body))
+                Ok(StreamBody::Remote(Box::new(answer.body)))
             }
-        };
-        Ok(Events { body, read: ReadEvents::default() })
+        }
     }
 }
 
 /// Server-sent events as they come.
 pub(crate) struct Events {
-    body: EventBody,
+    body: StreamBody,
     read: ReadEvents,
 }
 
-enum EventBody {
+/// An answer as it comes.
+enum StreamBody {
     Local(LocalBody),
     Remote(Box<AnswerBody>),
+}
+
+impl StreamBody {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        Ok(match self {
+            Self::Local(body) => body.next().await,
+            Self::Remote(body) => poll_fn(|cx| body.poll_data(cx)).await.transpose()?,
+        })
+    }
 }
 
 impl Events {
@@ -180,11 +264,7 @@ impl Events {
                     return Ok(Some(data.to_owned()));
                 }
             }
-            let bytes = match &mut self.body {
-                EventBody::Local(body) => body.next().await,
-                EventBody::Remote(body) => poll_fn(|cx| body.poll_data(cx)).await.transpose()?,
-            };
-            let Some(bytes) = bytes else { return Ok(None) };
+            let Some(bytes) = self.body.next().await? else { return Ok(None) };
             self.read.push(&bytes);
         }
     }

@@ -2,6 +2,15 @@
 
 #![allow(clippy::doc_markdown, reason = "these texts are printed as they stand")]
 
+mod files;
+mod mf;
+
+pub(crate) use files::{
+    AddSource, ClearFiles, CopyFiles, FetchFiles, Files, IndexFiles, ListFiles, LockFiles, Of,
+    ShowFiles, Source, SyncFiles, Upkeep, Which,
+};
+pub(crate) use mf::{Mf, MfArgs, MfClear, MfCommand, MfCopy, MfList, MfSync, MfVerb};
+
 use callsheet_types::{BackendName, BackendSpec, BackendType, BackendUrl, backend::DeclaredModel};
 use clap::{Args as ClapArgs, Parser, Subcommand, builder::PossibleValuesParser};
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
@@ -59,6 +68,14 @@ pub(crate) enum Command {
     /// Models with parameters, by tier and slot: `callsheet:TIER/SLOT` in a request
     #[command(subcommand)]
     Preset(Preset),
+    /// Model input files at any git ref: verified, cached, copied, published
+    #[command(subcommand)]
+    Files(Files),
+    /// Where files are published
+    #[command(subcommand)]
+    Source(Source),
+    /// MODFLOW's commands, as the binary has them when it is called mf
+    Mf(Mf),
     /// Says where a request for a model would go, and why nowhere else
     Route(Route),
     /// Shows what changed, when, and who had it done
@@ -459,7 +476,7 @@ pub(crate) struct Changes {
     /// After a cursor, or since a day or a moment [default: the beginning; with --watch, now]
     #[arg(long, value_name = "CURSOR|WHEN")]
     pub(crate) since: Option<String>,
-    /// Only of this kind: model, canonical, preset, backend, drain
+    /// Only of this kind: model, canonical, preset, backend, drain, source, file-ref, file-registry
     #[arg(long)]
     pub(crate) kind: Option<String>,
     /// At most so many

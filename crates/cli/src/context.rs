@@ -2,10 +2,13 @@
 
 use crate::{args::Global, failure::Failure};
 use anyhow::anyhow;
+use callsheet_files::{Cache, publish::Publisher};
 use callsheet_server::{
-    Config, ConfigError,
+    Config, ConfigError, base_dir, cache_dir,
     config::{ConfigSource, Overrides},
+    files_settings,
 };
+use callsheet_sources::{Http, HttpSettings};
 use std::{env, net::SocketAddr, path::PathBuf};
 
 /// The global flags, made sense of.
@@ -58,6 +61,27 @@ impl Context {
         Config::load(source.path.as_deref(), &source.overrides).map_err(hinted)
     }
 
+    /// Returns what makes registry files: it needs sources and a cache, and nothing that is kept.
+    pub(crate) fn publisher(&self) -> Result<Publisher, Failure> {
+        let config = self.config()?;
+        let settings = HttpSettings { is_offline: self.global.offline, ..HttpSettings::default() };
+        Ok(Publisher {
+            http: Http::new(settings),
+            cache: Cache::open(&cache_dir(&config, &self.data_dir)),
+            settings: files_settings(&config),
+        })
+    }
+
+    /// Returns the cache of files on this machine.
+    pub(crate) fn cache(&self) -> Result<Cache, Failure> {
+        // Another machine's daemon has a configuration of its own; this one's may not even be.
+        let config = match self.config() {
+            Err(_) if self.global.server.is_some() => Config::default(),
+            config => config?,
+        };
+        Ok(Cache::open(&cache_dir(&config, &self.data_dir)))
+    }
+
     /// Reads and checks the configuration, and that its secrets are there, as the daemon does.
     pub(crate) fn config_with_secrets(
         &self,
@@ -75,13 +99,4 @@ fn hinted(error: ConfigError) -> Failure {
         _ => "docs/configuration.md lists every key; `callsheet config show` prints the defaults",
     };
     Failure::new(error).hint(hint)
-}
-
-/// Returns a base directory as the XDG specification has it: a relative path counts as unset.
-fn base_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
-    let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    set.or_else(|| {
-        let home = env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute())?;
-        Some(home.join(below_home))
-    })
 }

@@ -19,9 +19,20 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    match commands::run(args) {
+    let done = if is_called_mf() {
+        let args::MfArgs { global, mf } = args::MfArgs::parse();
+        commands::run(args::Args { global, command: args::Command::Mf(mf) })
+    } else {
+        commands::run(args::Args::parse())
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Returns whether the binary was called by the name of MODFLOW's command.
+fn is_called_mf() -> bool {
+    let name = std::env::args_os().next().map(std::path::PathBuf::from);
+    name.as_deref().and_then(std::path::Path::file_stem).is_some_and(|name| name == "mf")
 }

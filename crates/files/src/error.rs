@@ -1,6 +1,6 @@
 use crate::{
-    BootstrapError, CacheError, address::AddressError, lock::LockError, registry::RegistryError,
-    source::SourceError,
+    BootstrapError, CacheError, address::AddressError, index::IndexError, lock::LockError,
+    registry::RegistryError, source::SourceError,
 };
 use callsheet_sources::{FetchError, TreeError};
 use callsheet_store::{PublishError, StoreError};
@@ -162,6 +162,9 @@ pub enum FilesError {
     /// The user's sources cannot be read.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// A folder that cannot be indexed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The lock file says otherwise, or cannot be read.
     #[error(transparent)]
     Lock(#[from] LockError),

@@ -19,6 +19,7 @@ mod library;
 mod location;
 pub mod lock;
 mod progress;
+pub mod publish;
 pub mod published;
 pub mod registry;
 mod sets;

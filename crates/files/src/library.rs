@@ -1,8 +1,8 @@
 //! Everything that files are made of here: sources, store, blobs, cache.
 
 use crate::{
-    Cache, FilesError, Registry, bootstrap::Sources, published::FileRef, registry::Publishes,
-    source::FileSource,
+    Cache, FilesError, Registry, bootstrap::Sources, fetch::digest_of, published::FileRef,
+    registry::Publishes, source::FileSource,
 };
 use callsheet_sources::{Downloaded, GitHub, GitHubHosts, Http, Request, bearer};
 use callsheet_store::{Blobs, Project, Store};
@@ -177,6 +177,50 @@ impl Library {
     pub(crate) fn remember(&self, publishes: Publishes, digest: &Digest, registry: &Arc<Registry>) {
         self.cache.keep_derived(&derived_name(publishes, digest), &registry.compile());
         self.memory.put((publishes, *digest), registry);
+    }
+
+    /// Returns a file by its digest; one that is not here and that a synced registry names is
+    /// fetched.
+    pub async fn content(&self, digest: &Digest) -> Result<Option<Vec<u8>>, FilesError> {
+        if let Some(content) = self.cached(digest).await? {
+            return Ok(Some(content));
+        }
+        let library = self.clone();
+        let refs = tokio::task::spawn_blocking(move || library.refs(None));
+        for found in refs.await.map_err(|_| FilesError::CutOff)?? {
+            let registry = self.registry_of(&found).await?;
+            let observed = self.observed(&found);
+            let is_it = |file: &crate::registry::File| digest_of(file, &observed) == Some(*digest);
+            let Some(at) = registry.files.iter().position(is_it) else { continue };
+            self.ensure(&found, &registry, &[at as u32], &|_| {}).await?;
+            return self.cached(digest).await;
+        }
+        Ok(None)
+    }
+
+    async fn cached(&self, digest: &Digest) -> Result<Option<Vec<u8>>, FilesError> {
+        let (cache, digest) = (self.cache.clone(), *digest);
+        let read = tokio::task::spawn_blocking(move || cache.read(&digest));
+        Ok(read.await.map_err(|_| FilesError::CutOff)??)
+    }
+
+    /// Returns what is synced of a source, by its key or name, at a ref.
+    pub async fn published(&self, source: &str, reference: &GitRef) -> Result<FileRef, FilesError> {
+        let library = self.clone();
+        let refs = tokio::task::spawn_blocking(move || library.refs(None));
+        let refs = refs.await.map_err(|_| FilesError::CutOff)??;
+        let is_it = |found: &FileRef| {
+            (found.source == source || found.name == source) && found.reference == *reference
+        };
+        let address = || format!("{source}@{reference}");
+        refs.into_iter().find(is_it).ok_or_else(|| FilesError::NoRef { address: address() })
+    }
+
+    /// Returns the registry of a synced ref.
+    pub async fn registry_of(&self, found: &FileRef) -> Result<Arc<Registry>, FilesError> {
+        let (library, found) = (self.clone(), found.clone());
+        let loaded = tokio::task::spawn_blocking(move || library.registry(&found));
+        loaded.await.map_err(|_| FilesError::CutOff)?
     }
 
     /// Returns how a source is asked. Where it has hosts of its own, only its own token goes there.

@@ -266,7 +266,7 @@ impl Library {
                 }
             }
         };
-        let registry = self.loaded(&found).await?;
+        let registry = self.registry_of(&found).await?;
         let roots = registry_roots(&found, &self.source_of(&found), &registry);
         let models = matching(&registry, &found.name, &roots, &split.path);
         if models.is_empty() {
@@ -278,12 +278,6 @@ impl Library {
             });
         }
         Ok(Located { found, registry, models })
-    }
-
-    pub(crate) async fn loaded(&self, found: &FileRef) -> Result<Arc<Registry>, FilesError> {
-        let (library, found) = (self.clone(), found.clone());
-        let loaded = tokio::task::spawn_blocking(move || library.registry(&found));
-        loaded.await.map_err(|_| FilesError::CutOff)?
     }
 
     /// Reads a name without a ref: a source's first ref and a path, or whatever is synced under it.
@@ -336,7 +330,7 @@ impl Library {
         let mut hits = Vec::new();
         let mut near_names = Vec::new();
         for found in self.all_refs(publishes).await? {
-            let registry = self.loaded(&found).await?;
+            let registry = self.registry_of(&found).await?;
             let models = matching(&registry, &found.name, &[], name);
             if models.is_empty() {
                 near_names.extend(near(&registry, &found, name));

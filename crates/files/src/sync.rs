@@ -30,6 +30,8 @@ pub struct SyncAsked {
     pub refs: Vec<GitRef>,
     /// Another repository in place of the source's own.
     pub repo: Option<Repository>,
+    /// Only refs that were never synced.
+    pub only_missing: bool,
     /// Fetches what is there already.
     pub force: bool,
     /// Takes a registry that has lost most of its models.
@@ -218,7 +220,7 @@ impl Library {
         };
         if let Some(before) = before.as_ref().filter(|_| !asked.force) {
             let is_same_place = before.spec == source.spec;
-            if is_same_place && is_fixed(&before.found, reference) {
+            if asked.only_missing || is_same_place && is_fixed(&before.found, reference) {
                 return Ok(Outcome::Skipped(Box::new(before.clone()), "already cached"));
             }
             if self.http.is_offline() && source.kind() != SourceKind::Filesystem {

@@ -5,6 +5,7 @@ use crate::{
     catalog::{Catalog, Saved},
     config::ConfigSource,
     guard::Guard,
+    library::{Shelf, cache_dir},
     models::{KnownModels, service_of},
     moved::{self, MoveError},
 };
@@ -21,7 +22,7 @@ use callsheet_upstream::TlsError;
 use std::{
     collections::{HashMap, HashSet},
     ops::{ControlFlow, Deref, DerefMut},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -41,6 +42,8 @@ pub struct App {
     pub catalog: Catalog,
     /// How providers and catalogs are asked.
     pub http: Http,
+    pub(crate) shelf: Shelf,
+    pub(crate) cache_dir: PathBuf,
     known: Arc<KnownModels>,
     pub(crate) guard: ArcSwap<Guard>,
     pub(crate) prober: Prober,
@@ -156,7 +159,7 @@ pub enum StartError {
     #[error("the data directory {path} cannot be made", path = .path.display())]
     DataDir {
         /// The directory.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why not.
         #[source]
         cause: std::io::Error,
@@ -213,6 +216,8 @@ impl App {
             Arc::clone(&journal),
         )?;
         let guard = guard(&config)?;
+        let shelf = Shelf::open(&config, data_dir)?;
+        let cache_dir = cache_dir(&config, data_dir);
 
         let owned = Owned { config, saved, built_in: built_in.to_vec() };
         let config = &owned.config;
@@ -242,6 +247,8 @@ impl App {
             journal,
             catalog,
             http,
+            shelf,
+            cache_dir,
             known,
             feed: watch::Sender::new(cursor),
             is_stopping: watch::Sender::new(false),

@@ -16,10 +16,12 @@ mod cors;
 mod daemon;
 mod data_dir;
 mod demo;
+mod dirs;
 mod files;
 mod follow;
 mod front;
 mod guard;
+mod library;
 mod local;
 mod metrics;
 pub mod models;
@@ -27,12 +29,17 @@ mod moved;
 mod reload;
 mod workers;
 
-pub use api::{ApiError, ChangeView, FeedPage, RouteReport, RouteStep, moment};
+pub use api::{
+    ApiError, ChangeView, FeedPage, FilesPage, Resolved, RouteReport, RouteStep, SourceRemoved,
+    SourcesPage, UsagePage, moment,
+};
 pub use app::{App, Fleet, StartError, read_secret};
 pub use backends::ChangeError;
 pub use config::{Config, ConfigError};
 pub use daemon::{Daemon, DaemonError};
 pub use data_dir::{DataDir, DataDirError, Running};
+pub use dirs::base_dir;
+pub use library::{SourceAsked, cache_dir, settings as files_settings};
 pub use local::{LocalApi, LocalBody, LocalError};
 pub use moved::MoveError;
 pub use reload::{ReloadError, Reloaded};

@@ -49,10 +49,24 @@ impl LocalApi {
         Ok((status, LocalBody(answer.into_body()).collect().await))
     }
 
-    /// Asks for a stream of events; returns status and body.
-    pub async fn open(&self, path: &str) -> Result<(u16, LocalBody), LocalError> {
-        let request =
-            Request::get(path).header(header::ACCEPT, "text/event-stream").body(Body::empty())?;
+    /// Asks for a stream, of the type that is accepted; returns status and body.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        actor: Option<&str>,
+        body: Bytes,
+    ) -> Result<(u16, LocalBody), LocalError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, accept)
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(actor) = actor {
+            request = request.header("x-callsheet-actor", actor);
+        }
+        let request = request.body(Body::from(body))?;
         let answer = match self.router.clone().oneshot(request).await {
             Ok(answer) => answer,
             Err(never) => match never {},

@@ -3,10 +3,13 @@
 mod backend;
 mod changes;
 mod config;
+mod files;
+mod mf;
 mod model;
 mod preset;
 mod route;
 mod serve;
+mod source;
 mod store;
 
 use crate::{
@@ -31,6 +34,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(serve) => serve::run(&context, &serve),
         Command::Backend(command) => in_runtime(backend::run(&context, command)),
         Command::Model(command) => in_runtime(model::run(&context, command)),
+        Command::Files(command) => in_runtime(files::run(&context, command)),
+        Command::Source(command) => in_runtime(source::run(&context, command)),
+        Command::Mf(mf) => in_runtime(mf::run(&context, mf)),
         Command::Preset(command) => in_runtime(preset::run(&context, command)),
         Command::Changes(changes) => in_runtime(changes::run(&context, &changes)),
         Command::Store(command) => store::run(&context, command),
@@ -52,6 +58,11 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(Failure::from),
     }
+}
+
+/// Says something beside the result; whoever closed standard error does not want to hear it.
+fn eprint(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 fn print_json(value: &impl Serialize) -> Result<(), Failure> {

@@ -6,9 +6,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use callsheet_files::FilesError;
 use callsheet_store::{PublishError, StoreError};
-use callsheet_types::plan::Refused;
-use serde_json::json;
+use callsheet_types::{Digest, plan::Refused};
+use serde_json::{Value, json};
 use std::error::Error;
 
 /// A request to the API that is refused.
@@ -30,6 +31,10 @@ pub enum ApiError {
     Change(ChangeError),
     /// Something about models cannot be done.
     Model(ModelError),
+    /// Something about files cannot be done.
+    Files(Box<FilesError>),
+    /// No file of this digest is known here.
+    NoBlob(Digest),
     /// The store cannot do it.
     Store(StoreError),
     /// A new configuration was not taken.
@@ -41,6 +46,12 @@ pub enum ApiError {
 impl From<ChangeError> for ApiError {
     fn from(error: ChangeError) -> Self {
         Self::Change(error)
+    }
+}
+
+impl From<FilesError> for ApiError {
+    fn from(error: FilesError) -> Self {
+        Self::Files(Box::new(error))
     }
 }
 
@@ -57,8 +68,25 @@ impl ApiError {
             let (status, code, hint) = model(error);
             return (status, code, with_causes(error), hint);
         }
+        if let Self::Files(error) = self {
+            let (status, code) = files(error);
+            return (status, code, callsheet_files::with_causes(&**error), error.hint());
+        }
         let (status, code, message, hint) = self.say_plainly();
         (status, code, message, hint.map(str::to_owned))
+    }
+
+    /// Returns the status and the body of the answer, and logs what is our own fault.
+    pub(super) fn body(&self) -> (StatusCode, Value) {
+        let (status, code, message, hint) = self.say();
+        if status.is_server_error() {
+            tracing::error!(code, "{message}");
+        }
+        let kind = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        let body = json!({ "error": {
+            "message": message, "type": kind, "code": code, "hint": hint,
+        }});
+        (status, body)
     }
 
     fn say_plainly(&self) -> (StatusCode, &'static str, String, Option<&'static str>) {
@@ -115,8 +143,14 @@ impl ApiError {
                 with_causes(error),
                 Some("the old configuration stays in force, all of it"),
             ),
-            // What is said of models has hints of its own.
-            Self::Internal | Self::Model(_) => (
+            Self::NoBlob(digest) => (
+                StatusCode::NOT_FOUND,
+                "blob_not_found",
+                format!("no file of {digest} is known here"),
+                None,
+            ),
+            // What is said of models and files has hints of its own.
+            Self::Internal | Self::Model(_) | Self::Files(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "something broke; the log says more".to_owned(),
@@ -208,6 +242,41 @@ fn model(error: &ModelError) -> (StatusCode, &'static str, Option<String>) {
     }
 }
 
+fn files(error: &FilesError) -> (StatusCode, &'static str) {
+    match error {
+        FilesError::NoRegistryAsset { .. }
+        | FilesError::NoRegistryFile { .. }
+        | FilesError::NoRef { .. } => (StatusCode::NOT_FOUND, "registry_not_found"),
+        FilesError::NoSource { .. } => (StatusCode::NOT_FOUND, "source_not_found"),
+        FilesError::NoModel { .. } => (StatusCode::NOT_FOUND, "file_set_not_found"),
+        FilesError::Ambiguous { .. } => (StatusCode::CONFLICT, "address_ambiguous"),
+        FilesError::OfflineMissing { .. } | FilesError::OfflineNotSynced { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "offline")
+        }
+        FilesError::Shrunk { .. } => (StatusCode::CONFLICT, "shrunk"),
+        FilesError::SeveralArchives { .. }
+        | FilesError::NoArchive { .. }
+        | FilesError::Fetch { .. }
+        | FilesError::Registry { .. }
+        | FilesError::Archive { .. }
+        | FilesError::WrongDigest { .. }
+        | FilesError::NoFile { .. } => (StatusCode::BAD_GATEWAY, "source_failed"),
+        FilesError::NoRefs(_)
+        | FilesError::Address(_)
+        | FilesError::Source(_)
+        | FilesError::Index(_)
+        | FilesError::Lock(_)
+        | FilesError::Question(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+        FilesError::Bootstrap(_) => (StatusCode::BAD_REQUEST, "sources_unreadable"),
+        FilesError::Cache(_) => (StatusCode::INTERNAL_SERVER_ERROR, "cache_failed"),
+        FilesError::Publish(error) => {
+            let (status, code, _) = publish(error);
+            (status, code)
+        }
+        FilesError::CutOff => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
 fn publish(error: &PublishError) -> (StatusCode, &'static str, &'static str) {
     match error {
         PublishError::Refused(Refused::Empty { .. } | Refused::Shrunk { .. }) => (
@@ -263,14 +332,7 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code, message, hint) = self.say();
-        if status.is_server_error() {
-            tracing::error!(code, "{message}");
-        }
-        let kind = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
-        let body = json!({ "error": {
-            "message": message, "type": kind, "code": code, "hint": hint,
-        }});
+        let (status, body) = self.body();
         (status, Json(body)).into_response()
     }
 }

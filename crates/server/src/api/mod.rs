@@ -5,14 +5,17 @@ mod backends;
 mod changes;
 mod config;
 mod error;
+mod files;
 mod models;
 mod openapi;
 mod presets;
 mod route;
+mod stream;
 
 pub use changes::{ChangeView, FeedPage};
 pub use error::ApiError;
 pub(crate) use error::with_causes;
+pub use files::{FilesPage, Resolved, SourceRemoved, SourcesPage, UsagePage};
 pub use models::moment;
 pub use route::{RouteReport, RouteStep};
 
@@ -47,6 +50,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let model = get(models::show).patch(models::correct).delete(models::remove);
     // Whole catalogs; everything else that is sent is small.
     let import = post(models::import).layer(DefaultBodyLimit::max(MOST_CATALOG_BYTES));
+    let source = get(files::source).delete(files::remove_source);
     Router::new()
         .route("/api/v1/backends", backends)
         .route("/api/v1/backends/{name}", backend)
@@ -54,6 +58,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/backends/{name}/resume", post(backends::resume))
         .route("/api/v1/changes", get(changes::feed))
         .route("/api/v1/config/reload", post(config::reload))
+        .route("/api/v1/files", get(files::list).delete(files::clear))
+        .route("/api/v1/files/blobs/{digest}", get(files::blob))
+        .route("/api/v1/files/gc", post(files::gc))
+        .route("/api/v1/files/info", get(files::info))
+        .route("/api/v1/files/published/{source}/{ref}/{*path}", get(files::published))
+        .route("/api/v1/files/resolve", post(files::resolve))
+        .route("/api/v1/files/sync", post(files::sync))
+        .route("/api/v1/files/usage", get(files::usage))
+        .route("/api/v1/files/verify", post(files::verify))
         .route("/api/v1/models", get(models::list).post(models::add))
         .route("/api/v1/models/conflicts", get(models::conflicts))
         .route("/api/v1/models/diff", get(models::diff))
@@ -67,6 +80,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/presets", get(presets::list))
         .route("/api/v1/presets/{tier}/{slot}", put(presets::set).delete(presets::remove))
         .route("/api/v1/route", get(route::explain))
+        .route("/api/v1/sources", get(files::sources).post(files::add_source))
+        .route("/api/v1/sources/{name}", source)
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

@@ -1,6 +1,7 @@
 //! What a well-formed configuration must still not say.
 
 use super::Config;
+use callsheet_files::source::{FileSource, Origin};
 use callsheet_models::providers::SpecError;
 use callsheet_store::{BlobsUrl, StoreUrl};
 use callsheet_types::{UrlError, is_variable_name};
@@ -30,6 +31,7 @@ impl Config {
         self.check_backends()?;
         self.check_store()?;
         self.check_providers()?;
+        self.check_files()?;
         self.check_names()?;
         self.check_numbers()
     }
@@ -195,6 +197,43 @@ impl Config {
         Ok(())
     }
 
+    fn check_files(&self) -> Result<(), Fault> {
+        let github = &self.github;
+        let hosts = [("web", &github.web), ("raw", &github.raw), ("api", &github.api)];
+        let hosts = hosts.map(|(name, url)| (format!("github.{name}"), url));
+        let mirrors = self.files.mirrors.iter().enumerate();
+        let mirrors = mirrors.map(|(i, url)| (format!("files.mirrors[{i}]"), url));
+        for (key, url) in hosts.into_iter().chain(mirrors) {
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            if !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#', ' '])) {
+                // What is malformed may hold a password that cannot be cut out.
+                let shown = if url.contains('@') { "…" } else { url };
+                let expected = "an http or https address without user and password";
+                return Err(Fault::new(key, format!("is {shown:?}"), expected));
+            }
+        }
+        if github.token_env.is_some() && github.token_file.is_some() {
+            let problem = "stands beside `token_env`";
+            return Err(Fault::new("github.token_file", problem, "one of the two"));
+        }
+        check_variable("github.token_env", github.token_env.as_deref())?;
+        for (key, value) in [
+            ("files.parallel", self.files.parallel),
+            ("files.single_files", self.files.single_files),
+        ] {
+            if !(1..=100_000).contains(&value) {
+                return Err(Fault::new(key, format!("is {value}"), "a number from 1 to 100000"));
+            }
+        }
+        for (key, spec) in &self.sources {
+            FileSource::new(key, spec.clone(), Origin::Config).map_err(|error| {
+                let name = format!("sources.{key}.{}", error.field);
+                Fault::new(name, error.problem, error.expected)
+            })?;
+        }
+        Ok(())
+    }
+
     fn check_names(&self) -> Result<(), Fault> {
         let aliases: HashMap<&str, &str> =
             self.routing.aliases.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
@@ -294,6 +333,7 @@ impl Config {
             ("limits.answer_header_bytes", limits.answer_header_bytes, 1024),
             ("limits.answer_bytes", limits.answer_bytes, 1),
             ("limits.event_bytes", limits.event_bytes, 1),
+            ("files.max_file_bytes", self.files.max_file_bytes, 1),
         ];
         for (key, size, least) in sizes {
             if size.0 < least {

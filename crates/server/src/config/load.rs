@@ -149,7 +149,8 @@ impl Config {
             Some((format!("backends[{i}].api_key"), backend.key_source()?))
         });
         let store = self.store.password().map(|source| ("store.password".into(), source));
-        for (key, source) in server.into_iter().chain(store).chain(backends) {
+        let github = self.github.token().map(|source| ("github.token".into(), source));
+        for (key, source) in server.into_iter().chain(store).chain(github).chain(backends) {
             let kind = match source {
                 SecretSource::Env(_) => "env",
                 SecretSource::File(_) => "file",

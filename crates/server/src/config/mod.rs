@@ -3,10 +3,13 @@
 //! Reading it is in `load.rs`, judging it in `check.rs`. Defaults stand here and nowhere else.
 
 mod check;
+mod files;
 mod load;
 
+pub use files::{FilesConfig, GitHubConfig};
 pub use load::{ConfigError, ConfigSource, Overrides};
 
+use callsheet_files::source::SourceSpec;
 use callsheet_fleet::{Policy as FleetPolicy, Strategy, UnknownCapabilities};
 use callsheet_gateway::{Limits, LogFormat, Policy, Retry, RetryAllowance};
 use callsheet_models::providers::ProviderSpec;
@@ -39,6 +42,13 @@ pub struct Config {
     pub store: StoreConfig,
     /// What is known of models.
     pub models: ModelsConfig,
+    /// Files: how they are fetched and kept.
+    pub files: FilesConfig,
+    /// Where GitHub is.
+    pub github: GitHubConfig,
+    /// Where files are published, by key, over what is shipped.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, SourceSpec>,
     /// Who is asked about models, by name; the servers under `backends` are asked too.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub providers: BTreeMap<String, ProviderSpec>,

@@ -5,7 +5,7 @@ mod refresh;
 mod show;
 mod transfer;
 
-use super::{print, print_json};
+use super::{eprint, print, print_json};
 use crate::{
     api::{Api, Needs},
     args::{ListModels, Model as Command},
@@ -221,11 +221,4 @@ fn prices(facts: &Facts) -> Vec<String> {
 
 fn what(charge: &Charge) -> String {
     charge.as_str().replace('_', " ")
-}
-
-/// Says something beside the result.
-pub(super) fn eprint(text: &str) {
-    use std::io::Write;
-    // Whoever closed standard error does not want to hear it.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,0 +1,258 @@
+//! Publishing: the registry file of a repository, a release, or a folder on this machine.
+
+use crate::{
+    Cache, FilesError, OnProgress, Progress, Settings,
+    index::{IndexError, IndexOptions, Indexed, index},
+    location::below,
+    registry::{Addresses, Base, File, Registry},
+};
+use callsheet_sources::{FetchError, GitHub, Http, MemberKind, UnpackLimits, unpack};
+use callsheet_types::{Digest, FilePath, GitRef, Problem, Repository};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// What is to be published.
+#[derive(Clone, Debug)]
+pub struct PublishAsked {
+    /// The repository.
+    pub repo: Repository,
+    /// Branch, tag or commit; of a release, its tag.
+    pub reference: GitRef,
+    /// What stands before each model's name.
+    pub name: String,
+    /// A folder in the repository, or one on this machine.
+    pub path: Option<String>,
+    /// The release's archive that holds the models.
+    pub asset: Option<String>,
+    /// The file that makes a folder a model.
+    pub namefile: String,
+}
+
+/// A registry file that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Published {
+    /// The registry file.
+    #[serde(skip)]
+    pub text: String,
+    /// The registry.
+    #[serde(skip)]
+    pub registry: Registry,
+    /// Where the files came from: an address, or a folder.
+    pub from: String,
+    /// Models.
+    pub models: usize,
+    /// Examples.
+    pub examples: usize,
+    /// Files.
+    pub files: usize,
+    /// Files that were read.
+    pub hashed: usize,
+    /// Files whose digest was remembered.
+    pub remembered: usize,
+    /// What was left out.
+    pub problems: Vec<Problem>,
+}
+
+/// Makes registry files. It needs nothing that was synced.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    /// How the repository is asked.
+    pub http: Http,
+    /// Where downloads go on, and digests are remembered.
+    pub cache: Cache,
+    /// Where GitHub is, and its token.
+    pub settings: Settings,
+}
+
+impl Publisher {
+    /// Makes the registry file of what is published at a ref: from the repository, from a release's
+    /// archive, or from a folder on this machine where the path is one.
+    pub async fn publish(
+        &self,
+        asked: &PublishAsked,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Published, FilesError> {
+        let local = asked.path.as_deref().map(Path::new).filter(|path| path.is_dir());
+        let (folder, in_repository, from, archive, _kept) = match (local, &asked.asset) {
+            (Some(folder), _) => {
+                let in_repository = path_in_repository(folder, &asked.repo);
+                (folder.to_owned(), in_repository, folder.display().to_string(), None, None)
+            }
+            (None, asset) => {
+                let kept = tempfile::tempdir().map_err(|cause| IndexError::Unreadable {
+                    path: std::env::temp_dir(),
+                    cause,
+                })?;
+                let (from, archive) =
+                    self.unpacked(asked, asset.as_deref(), kept.path(), on_progress).await?;
+                let wanted = asked.path.as_deref().unwrap_or_default().trim_matches('/');
+                let wanted = if wanted == "." { "" } else { wanted };
+                let folder = kept.path().join(wanted);
+                let folder = match (folder.is_dir(), asset) {
+                    (true, _) => folder,
+                    // A release's archive may begin inside the folder.
+                    (false, Some(_)) => kept.path().to_owned(),
+                    (false, None) => {
+                        return Err(FilesError::Question(format!(
+                            "{} has no folder {wanted:?} at {}",
+                            asked.repo, asked.reference
+                        )));
+                    }
+                };
+                (folder, wanted.to_owned(), from, archive, Some(kept))
+            }
+        };
+        let memory = local.map(|folder| self.index_memory(folder));
+        let options = IndexOptions {
+            name: asked.name.clone(),
+            namefile: asked.namefile.clone(),
+            with_examples: asked.asset.is_some(),
+            memory,
+        };
+        let indexed = self.indexed(folder, options, on_progress).await?;
+        let hosts = &self.settings.hosts;
+        let (repo, reference) = (&asked.repo, &asked.reference);
+        let Indexed { mut registry, hashed, remembered, problems, .. } = indexed;
+        let counts = (registry.models.len(), registry.examples.len(), registry.files.len());
+        let addresses = match &asked.asset {
+            Some(asset) => {
+                let url = format!("{}/{repo}/releases/download/{reference}/{asset}", hosts.web);
+                add_archive(&mut registry, asset, archive)?;
+                Addresses::Archive(url)
+            }
+            None => {
+                let root = format!("{}/{repo}/{reference}", hosts.raw);
+                Addresses::BeforeKey(below(&root, &in_repository).trim_end_matches('/').to_owned())
+            }
+        };
+        let text = registry.write(&addresses);
+        let (models, examples, files) = counts;
+        Ok(Published {
+            text,
+            registry,
+            from,
+            models,
+            examples,
+            files,
+            hashed,
+            remembered,
+            problems,
+        })
+    }
+
+    async fn indexed(
+        &self,
+        folder: PathBuf,
+        options: IndexOptions,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Indexed, FilesError> {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
+        let work = tokio::task::spawn_blocking(move || {
+            index(&folder, &options, &|done, total| {
+                // One who is told too much misses a step; the next says more.
+                let _ = sender.try_send((done, total));
+            })
+        });
+        while let Some((done, total)) = receiver.recv().await {
+            on_progress(Progress::Files { done, total });
+        }
+        Ok(work.await.map_err(|_| FilesError::CutOff)??)
+    }
+
+    fn index_memory(&self, folder: &Path) -> PathBuf {
+        let whole = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let name = Digest::of(whole.as_os_str().as_encoded_bytes()).hex();
+        self.cache.root().join("index").join(name)
+    }
+
+    /// Brings what is published elsewhere into a folder; returns where it came from, and the
+    /// archive's digest where it is part of a release.
+    async fn unpacked(
+        &self,
+        asked: &PublishAsked,
+        asset: Option<&str>,
+        folder: &Path,
+        on_progress: OnProgress<'_>,
+    ) -> Result<(String, Option<Digest>), FilesError> {
+        let address = format!("{}@{}", asked.repo, asked.reference);
+        if self.http.is_offline() {
+            return Err(FilesError::OfflineNotSynced { address });
+        }
+        let hub = GitHub::new(
+            self.http.clone(),
+            self.settings.hosts.clone(),
+            self.settings.token.clone(),
+        );
+        let failed = |cause| FilesError::Fetch { address: address.clone(), cause };
+        on_progress(Progress::Discovering { address: address.clone() });
+        let request = match asset {
+            Some(name) => hub.asset(&asked.repo, &asked.reference, name),
+            None => {
+                let resolved = hub.resolve(&asked.repo, &asked.reference).await.map_err(failed)?;
+                let resolved =
+                    resolved.ok_or_else(|| FilesError::NoRef { address: address.clone() })?;
+                hub.archive(&asked.repo, &resolved.commit)
+            }
+        };
+        let on_bytes = |done, total| on_progress(Progress::Bytes { done, total });
+        let partial = self.cache.partial(&Digest::of(request.url.as_bytes()).hex())?;
+        let downloaded = self.http.download(&request, &partial, &on_bytes).await;
+        let downloaded = downloaded.map_err(|cause| match (cause, asset) {
+            (FetchError::Status { status: 404, .. }, Some(name)) => {
+                FilesError::NoArchive { address: address.clone(), archive: Some(name.to_owned()) }
+            }
+            (cause, _) => failed(cause),
+        })?;
+        let digest = downloaded.digest;
+        let (folder, url, has_top_folder) =
+            (folder.to_owned(), request.url.clone(), asset.is_none());
+        let limits = UnpackLimits {
+            max_member_bytes: self.settings.max_file_bytes,
+            ..UnpackLimits::default()
+        };
+        let work = tokio::task::spawn_blocking(move || {
+            let mut downloaded = downloaded;
+            unpack(&url, &mut downloaded.file, has_top_folder, limits, &mut |member| {
+                if member.kind != MemberKind::File {
+                    return Ok(());
+                }
+                let path = folder.join(member.path);
+                if let Some(parent) = path.parent() {
+                    std::fs::create_dir_all(parent)?;
+                }
+                let mut file = std::fs::File::create_new(path)?;
+                std::io::copy(member.content, &mut file).map(drop)
+            })
+        });
+        let unpacked = work.await.map_err(|_| FilesError::CutOff)?;
+        unpacked.map_err(|cause| FilesError::Archive { address, cause })?;
+        Ok((request.url, asset.is_some().then_some(digest)))
+    }
+}
+
+/// The archive is a file of its registry too: the Python package looks for it there.
+fn add_archive(
+    registry: &mut Registry,
+    asset: &str,
+    digest: Option<Digest>,
+) -> Result<(), FilesError> {
+    let key = FilePath::new(asset).map_err(|error| FilesError::Question(error.to_string()))?;
+    let Err(at) = registry.files.binary_search_by(|file| file.key.cmp(&key)) else { return Ok(()) };
+    registry.files.insert(at, File { key, digest, base: Base::None });
+    for place in registry.models.iter_mut().flat_map(|model| &mut model.files) {
+        if *place as usize >= at {
+            *place += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Returns where in its repository a folder on this machine is: what follows the repository's name
+/// in its path.
+fn path_in_repository(folder: &Path, repository: &Repository) -> String {
+    let whole = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let parts: Vec<_> =
+        whole.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let at = parts.iter().position(|part| part == repository.name());
+    at.map(|at| parts[at + 1..].join("/")).unwrap_or_default()
+}
