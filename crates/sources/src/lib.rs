@@ -2,7 +2,8 @@
 //!
 //! Everything that is read is bounded, and a hostile archive or server costs an error, never the
 //! process. The crate must never know a format: what the bytes mean is the business of whoever
-//! asked for them. Start with [`Http::get`] and [`Tree::read_path`].
+//! asked for them. Start with [`Http::get`], [`Http::download`] and [`GitHub`] for what comes over
+//! the network, and with [`Tree::read_path`] and [`unpack()`] for what is on the disk.
 
 mod github;
 mod http;

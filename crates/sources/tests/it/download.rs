@@ -497,9 +497,9 @@ async fn attempts_are_counted_anew_where_much_came() {
 async fn what_is_packed_all_the_same_is_unpacked_and_not_gone_on_with() {
     let server = FakeBackend::start().await;
     let place = Place::new();
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(b"0123456789").unwrap();
-    let packed = packer.finish().unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(b"0123456789").unwrap();
+    let packed = encoder.finish().unwrap();
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nETag: \"one\"\r\nContent-Length: {}\r\n\r\n",
         packed.len()

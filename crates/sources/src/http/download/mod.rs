@@ -59,6 +59,10 @@ impl Http {
     /// nothing may come, and the longest pause that a server may ask for; all of it takes as long
     /// as it takes. [`Request::etag`] is not looked at.
     ///
+    /// Whether locks hold is not relied on: what came is compared with what is in the file at the
+    /// end. A killed process may leave a file of its own behind, `{partial}.{process}-{number}`,
+    /// which nobody goes on with.
+    ///
     /// Cancel-safe: dropping it ends the exchange, and the file stays.
     pub async fn download(
         &self,

@@ -28,8 +28,9 @@ const MAX_OPENS: usize = 4;
 /// A file that a download grows in. Blocks.
 #[derive(Debug)]
 pub(super) struct Partial {
-    file: File,
+    // Dropped before the file: nobody else is to find it unlocked.
     place: Kept,
+    file: File,
     hasher: Sha256,
     position: u64,
     origin: Option<Origin>,
@@ -41,7 +42,7 @@ pub(super) struct Kept {
     path: PathBuf,
     /// The note beside it; none where the file is this download's own, and nobody goes on with it.
     note: Option<PathBuf>,
-    is_kept: bool,
+    stays: bool,
     identity: Option<Identity>,
 }
 
@@ -67,7 +68,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         let is_ours =
             || fs::metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity);
-        if self.is_kept || !is_ours() {
+        if self.stays || !is_ours() {
             return;
         }
         if let Some(note) = &self.note {
@@ -96,8 +97,7 @@ impl Partial {
             // Whoever had it before may have finished and removed it meanwhile.
             if is_there {
                 let note = beside(path, ".json");
-                let place =
-                    Kept { path: path.to_owned(), note: Some(note), is_kept: true, identity };
+                let place = Kept { path: path.to_owned(), note: Some(note), stays: true, identity };
                 return Self::go_on(file, place, url);
             }
         }
@@ -110,7 +110,7 @@ impl Partial {
         let path = beside(path, &name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         let identity = identity(&file.metadata()?);
-        let place = Kept { path, note: None, is_kept: false, identity };
+        let place = Kept { path, note: None, stays: false, identity };
         Ok(Self { file, place, hasher: Sha256::new(), position: 0, origin: None })
     }
 
@@ -175,13 +175,12 @@ impl Partial {
 
     /// Lets the file stay for a later download if there is something to go on with.
     pub(super) fn keep(&mut self) {
-        self.place.is_kept =
-            self.place.note.is_some() && self.position > 0 && self.origin.is_some();
+        self.place.stays = self.place.note.is_some() && self.position > 0 && self.origin.is_some();
     }
 
     /// Lets the file go away.
     pub(super) fn discard(&mut self) {
-        self.place.is_kept = false;
+        self.place.stays = false;
     }
 
     /// Returns the file, at its beginning, with its digest, its length and what removes it; or
@@ -194,7 +193,7 @@ impl Partial {
             return Ok(Err(self));
         }
         self.file.rewind()?;
-        self.place.is_kept = false;
+        self.place.stays = false;
         Ok(Ok((self.file, Digest::from_bytes(came), self.position, self.place)))
     }
 }
