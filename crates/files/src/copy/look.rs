@@ -31,16 +31,15 @@ impl Ground {
                 Component::Normal(name) if !missing.is_empty() => missing.push(name.to_owned()),
                 Component::Normal(name) => {
                     let path = folder.join(name);
-                    match fs::metadata(&path) {
-                        Ok(metadata) if metadata.is_dir() => folder = path,
-                        Ok(_) => return Err(CopyError::NoFolder { path }),
+                    match fs::metadata(&path).map(|metadata| metadata.is_dir()) {
+                        Ok(true) => folder = path,
+                        Ok(false) => return Err(CopyError::NoFolder { path }),
                         Err(error) if error.kind() != io::ErrorKind::NotFound => {
                             return Err(unwritable(&path)(error));
                         }
-                        // A link that leads nowhere is there, and no folder.
-                        Err(_) if fs::symlink_metadata(&path).is_ok() => {
-                            return Err(CopyError::NoFolder { path });
-                        }
+                        // A link that leads nowhere is there, and no folder. A folder may have been
+                        // made just now; it is met when the copy is placed.
+                        Err(_) if path.is_symlink() => return Err(CopyError::NoFolder { path }),
                         Err(_) => missing.push(name.to_owned()),
                     }
                 }

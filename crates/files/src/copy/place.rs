@@ -75,7 +75,8 @@ impl Placing<'_> {
                 Err(Obstacle::Other(CopyError::NoFolder { path: to.to_owned() }))
             };
         }
-        if there.is_file() && is_same(from, to).map_err(other)? {
+        // What cannot be read cannot be known to be the same.
+        if there.is_file() && is_same(from, to).unwrap_or(false) {
             self.met += 1;
             return Ok(());
         }
@@ -87,8 +88,12 @@ impl Placing<'_> {
         }
         let old = self.stage.replaced().join(self.replaced.to_string());
         self.replaced += 1;
-        fs::rename(to, &old).map_err(other)?;
-        self.renamed.push((to.to_owned(), old));
+        match fs::rename(to, &old) {
+            Ok(()) => self.renamed.push((to.to_owned(), old)),
+            // Another copy just moved it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(other(error)),
+        }
         fs::rename(from, to).map_err(other)?;
         self.renamed.push((from.to_owned(), to.to_owned()));
         Ok(())

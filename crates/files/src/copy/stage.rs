@@ -143,3 +143,27 @@ fn remove_stale(folder: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rescued_is_seen_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage::make(&Ground::of(folder.path()).unwrap()).unwrap();
+        let hidden = stage.container.clone();
+        fs::write(stage.replaced().join("0"), "mine").unwrap();
+        let kept = stage.rescue();
+        assert!(!hidden.exists());
+        assert_eq!(fs::read(kept.join("old/0")).unwrap(), b"mine");
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(name(&kept), name(&hidden).replace(".callsheet-", "callsheet-kept-"));
+
+        let stage = Stage::make(&Ground::of(folder.path()).unwrap()).unwrap();
+        let hidden = stage.container.clone();
+        assert!(hidden.exists());
+        drop(stage);
+        assert!(!hidden.exists() && kept.exists());
+    }
+}
