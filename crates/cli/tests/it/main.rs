@@ -21,6 +21,8 @@ mod config_store;
 mod drain;
 mod ejection;
 mod failover;
+mod files_first;
+mod files_scene;
 mod first_call;
 mod headers;
 mod health;
