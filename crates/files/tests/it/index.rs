@@ -34,12 +34,7 @@ impl Scene {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        self.set_age(&path, Duration::from_secs(3600));
-    }
-
-    fn set_age(&self, path: &Path, age: Duration) {
-        let file = File::options().append(true).open(path).unwrap();
-        file.set_modified(SystemTime::now() - age).unwrap();
+        set_age(&path, Duration::from_hours(1));
     }
 
     fn options(&self) -> IndexOptions {
@@ -54,6 +49,11 @@ impl Scene {
     fn index(&self) -> Indexed {
         index(&self.path(""), &self.options(), &|_, _| ()).unwrap()
     }
+}
+
+fn set_age(path: &Path, age: Duration) {
+    let file = File::options().append(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - age).unwrap();
 }
 
 /// Returns each model with its files, as they are listed.
@@ -181,7 +181,7 @@ fn files_that_look_the_same_are_not_read_again() {
 #[test]
 fn files_that_were_just_written_are_read_again() {
     let scene = Scene::with(&["a/mfsim.nam", "a/b.dis"]);
-    scene.set_age(&scene.path("a/b.dis"), Duration::ZERO);
+    set_age(&scene.path("a/b.dis"), Duration::ZERO);
     scene.index();
     let again = scene.index();
     assert_eq!((again.hashed, again.remembered), (1, 1));
@@ -345,6 +345,12 @@ fn the_models_of_modflow_are_found() {
         assert_eq!(first.key.folder(), folder, "its own files come first");
         assert!(registry.file(&format!("{folder}/mfsim.nam")).is_some());
     }
+    // One is in another, and one folder has scripts only.
+    let nested = registry.model("mf6/test/test106_tsnodata/alt_model").unwrap();
+    let above = registry.model("mf6/test/test106_tsnodata").unwrap();
+    assert!(nested.files.iter().all(|file| above.files.contains(file)));
+    assert!(folder.join("python").is_dir());
+    assert!(registry.files.iter().all(|file| file.key.below("python").is_none()));
     let base = Addresses::BeforeKey("https://raw.host/o/r/develop/mf6".to_owned());
     let written = registry.write(&base);
     let again = Registry::parse(Publishes::Models, written.as_bytes()).unwrap();

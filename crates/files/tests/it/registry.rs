@@ -18,8 +18,8 @@ fn refused(publishes: Publishes, text: &str) -> String {
     Registry::parse(publishes, text.as_bytes()).unwrap_err().to_string()
 }
 
-fn digest(hex: &str) -> Option<Digest> {
-    Some(Digest::parse_hex(hex).unwrap())
+fn digest(hex: &str) -> Digest {
+    Digest::parse_hex(hex).unwrap()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn the_same_is_read_from_every_way_to_write_it() {
          [models]\n\"m/a b\" = [\n    \"a b/x.nam\",\n    \"a b/y.dis\",\n]\n\n[examples]\ne = [\"m/a b\"]\n"
     ));
     assert_eq!(expected.bases, ["https://raw.host/o/r/develop/mf6".into()]);
-    assert_eq!(expected.file("a b/x.nam").unwrap().digest, digest(A));
+    assert_eq!(expected.file("a b/x.nam").unwrap().digest, Some(digest(A)));
     assert_eq!(expected.file("a b/x.nam").unwrap().base, Base::BeforeKey(0));
     assert_eq!(expected.url(expected.file("a b/x.nam").unwrap()).as_deref(), Some(url));
     assert_eq!(expected.file("a b/y.dis").unwrap().digest, None);
@@ -195,7 +195,7 @@ fn programs_are_models_of_one_archive() {
     let registry = Registry::parse(Publishes::Programs, text.as_bytes()).unwrap();
     let files: Vec<(&str, Option<Digest>)> =
         registry.files.iter().map(|file| (file.key.as_str(), file.digest)).collect();
-    assert_eq!(files, [("mf6_linux.zip", digest(A)), ("mf6_win64.zip", None)]);
+    assert_eq!(files, [("mf6_linux.zip", Some(digest(A))), ("mf6_win64.zip", None)]);
     let models: Vec<(&str, &[u32])> =
         registry.models.iter().map(|model| (&*model.name, &*model.files)).collect();
     assert_eq!(models, [("mf6/linux", &[0][..]), ("mf6/win64", &[1]), ("zbud6/linux", &[0])]);
@@ -259,7 +259,7 @@ fn components_are_models_of_their_files() {
     let models: Vec<(&str, &[u32])> =
         registry.models.iter().map(|model| (&*model.name, &*model.files)).collect();
     assert_eq!(models, [("common", &[1][..]), ("gwf-chd", &[2, 3])]);
-    assert_eq!(registry.file("gwf-chd.toml").unwrap().digest, digest(B));
+    assert_eq!(registry.file("gwf-chd.toml").unwrap().digest, Some(digest(B)));
     let written = registry.write(&Addresses::None);
     assert!(!written.contains("[models]"), "{written}");
     assert_eq!(Registry::parse(Publishes::Dfns, written.as_bytes()).as_ref(), Ok(&registry));
@@ -267,7 +267,7 @@ fn components_are_models_of_their_files() {
 
 #[test]
 fn the_bytes_that_are_written_are_these() {
-    let registry = read(&format!("[files]\n'a/sub/z\"q\\' = {{}}\n").replace("z\"q\\", "z\"q"));
+    let registry = read("[files]\n'a/sub/z\"q' = {}\n");
     assert_eq!(
         registry.write(&Addresses::BeforeKey("https://h/x".to_owned())),
         "schema_version = \"1.0\"\n\n[files.\"a/sub/z\\\"q\"]\nurl = \"https://h/x/a/sub/z\\\"q\"\n\n\
