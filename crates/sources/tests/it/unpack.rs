@@ -329,8 +329,18 @@ fn a_header_that_fills_memory_is_refused() {
     let tar = tar_of(&[("././@LongLink", EntryType::GNULongName, &long), file("a", b"x")]);
     for archive in [gzip(&tar), tar] {
         let error = shown(&archive, false, UnpackLimits::default()).1.unwrap_err();
-        assert!(matches!(error, TreeError::Broken { .. }), "{error:?}");
+        let TreeError::Broken { cause, .. } = error else { panic!("{error:?}") };
+        assert!(cause.to_string().contains("header"), "{cause}");
     }
+}
+
+#[test]
+fn what_follows_an_archive_counts_too() {
+    let mut tar = tar_of(&[file("a", b"x")]);
+    tar.resize(40_000_000, 0);
+    let (members, result) = shown(&gzip(&tar), false, UnpackLimits::default());
+    assert!(matches!(result, Err(TreeError::Bomb { .. })), "{result:?}");
+    assert_eq!(members.len(), 1);
 }
 
 #[test]
