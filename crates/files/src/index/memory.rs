@@ -1,6 +1,9 @@
 //! What the files of a folder looked like when they were last read, and their digests.
 
-use super::walk::{FoundFile, State, since_1970};
+use super::{
+    hash::Hashed,
+    walk::{FoundFile, State, since_1970},
+};
 use callsheet_types::Digest;
 use std::{
     collections::HashMap,
@@ -42,18 +45,18 @@ impl Memory {
         &self,
         path: &Path,
         files: &[FoundFile],
-        digests: &[Digest],
+        hashed: &Hashed,
         begun: SystemTime,
     ) -> io::Result<()> {
-        let settled = since_1970(begun) - COARSE_NS;
-        let kept =
-            || files.iter().zip(digests).filter(|(file, _)| file.state.modified_ns < settled);
-        let is_known = |(file, digest): (&FoundFile, &Digest)| self.digest(file) == Some(*digest);
-        if kept().count() == self.known.len() && kept().all(is_known) {
+        if hashed.read == 0 && files.len() == self.known.len() {
             return Ok(());
         }
+        let settled = since_1970(begun) - COARSE_NS;
+        let kept = || {
+            files.iter().zip(&hashed.digests).filter(|(file, _)| file.state.modified_ns < settled)
+        };
         let mut body = Vec::with_capacity(files.len() * (ENTRY_BYTES + 64));
-        for (file, digest) in kept() {
+        for (file, digest) in kept {
             let state = &file.state;
             body.extend(state.size.to_le_bytes());
             body.extend(state.modified_ns.to_le_bytes());

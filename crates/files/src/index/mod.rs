@@ -102,7 +102,7 @@ pub fn index(
     let memory = options.memory.as_deref().map(memory::Memory::read).unwrap_or_default();
     let hashed = hash::hash(folder, &found.files, &memory, on_file)?;
     if let Some(path) = &options.memory
-        && let Err(error) = memory.write(path, &found.files, &hashed.digests, begun)
+        && let Err(error) = memory.write(path, &found.files, &hashed, begun)
     {
         found.problems.push(callsheet_types::Problem {
             place: path.display().to_string(),

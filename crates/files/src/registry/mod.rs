@@ -205,7 +205,8 @@ pub struct Difference {
 pub enum Addresses {
     /// As `{base}/{key}`.
     BeforeKey(String),
-    /// All files are in this archive.
+    /// All files are in this archive. Their digests are then written as `digest`, which the Python
+    /// package does not read, as it takes a file that has a `hash` for one to fetch by itself.
     Archive(String),
     /// Not at all; digests are then written with `sha256:`.
     None,

@@ -39,7 +39,7 @@ struct Node {
     common: u8,
 }
 
-const COMMON: [&str; 3] = ["url", "hash", "path"];
+const COMMON: [&str; 4] = ["url", "hash", "digest", "path"];
 
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Kind {

@@ -127,7 +127,7 @@ impl<'i> Reader<'i> {
                 Err(wrong(place, "is a list of tables; expected a table"))
             }
             (_, ["files", key]) => self.file(key).map(|_| ()),
-            (_, ["files", key, "url" | "hash" | "path"]) => {
+            (_, ["files", key, "url" | "hash" | "digest" | "path"]) => {
                 self.file(key).and(Err(wrong(place, "is a table; expected a text")))
             }
             (Publishes::Models, ["models" | "examples", _, ..]) => {
@@ -173,8 +173,12 @@ impl<'i> Reader<'i> {
                     self.put(&["files", key, &field], value);
                 }
             }
-            (["files", key] | ["files", key, "hash"], Value::Text(hash)) => {
-                self.file(key)?.digest = Some(digest(place, &hash)?);
+            (["files", key] | ["files", key, "hash" | "digest"], Value::Text(hash)) => {
+                let digest = digest(place, &hash)?;
+                let file = self.file(key)?;
+                if file.digest.replace(digest).is_some_and(|known| known != digest) {
+                    return Err(two_digests(key));
+                }
             }
             (["files", key, "url"], Value::Text(url)) => {
                 let base = self.base(place, key, &url)?;
@@ -183,7 +187,10 @@ impl<'i> Reader<'i> {
             (["files", key, "path"], Value::Text(_)) => {
                 self.file(key)?;
             }
-            (["files"] | ["files", _] | ["files", _, "url" | "hash" | "path"], value) => {
+            (
+                ["files"] | ["files", _] | ["files", _, "url" | "hash" | "digest" | "path"],
+                value,
+            ) => {
                 let expected = if place.len() == 3 { "a text" } else { "a table" };
                 let message = format!("is {}; expected {expected}", value.description());
                 return Err(wrong(place, &message));
@@ -336,14 +343,21 @@ impl<'i> Reader<'i> {
         self.take_archives()?;
         let mut files = std::mem::take(&mut self.files);
         files.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut differing = None;
         files.dedup_by(|again, file| {
             let is_same = again.key == file.key;
             if is_same {
+                if file.digest.zip(again.digest).is_some_and(|(one, other)| one != other) {
+                    differing = Some(two_digests(file.key.as_str()));
+                }
                 file.digest = file.digest.or(again.digest);
                 file.base = if file.base == Base::None { again.base } else { file.base };
             }
             is_same
         });
+        if let Some(error) = differing {
+            return Err(error);
+        }
         super::same_name::check(&files).map_err(clash)?;
         let mut registry = Registry {
             publishes: self.publishes,
@@ -519,6 +533,10 @@ fn digest(place: &[&str], text: &str) -> Result<Digest, RegistryError> {
         let shown: String = text.chars().take(100).collect();
         wrong(place, &format!("is {shown:?}; expected the 64 hexadecimal digits of a SHA-256"))
     })
+}
+
+fn two_digests(key: &str) -> RegistryError {
+    wrong(&["files", key], "has a `hash` and another `digest`")
 }
 
 fn clash(clash: Clash) -> RegistryError {

@@ -20,4 +20,15 @@ pub fn registry(data: &[u8]) {
         assert_eq!(again.programs, registry.programs);
         assert_eq!(again.write(&addresses), written);
     }
+    if publishes != Publishes::Programs {
+        let addresses = Addresses::Archive("https://host/all.zip".to_owned());
+        let written = registry.write(&addresses);
+        let again = Registry::parse(publishes, written.as_bytes());
+        // A file may have the archive's name for a folder's, or in another case.
+        let Ok(again) = again else { return };
+        for file in &registry.files {
+            assert_eq!(again.file(file.key.as_str()).map(|file| file.digest), Some(file.digest));
+        }
+        assert_eq!(again.write(&addresses), written);
+    }
 }

@@ -32,10 +32,10 @@ pub(crate) fn check(files: &[File]) -> Result<(), Clash> {
 /// Compares paths as file systems see them that ignore case. A slash comes before all else, so that
 /// what is in a folder follows it at once.
 fn compare(one: &str, other: &str) -> Ordering {
-    if one.is_ascii() && other.is_ascii() {
-        let fold = |byte: u8| if byte == b'/' { 0 } else { byte.to_ascii_lowercase() };
-        return one.bytes().map(fold).cmp(other.bytes().map(fold));
-    }
+    let equal = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    // Nearly always, the first characters that differ decide.
+    let rest = (0..=equal).rev().find_map(|at| one.get(at..).zip(other.get(at..)));
+    let (one, other) = rest.unwrap_or((one, other));
     folded(one).cmp(folded(other))
 }
 

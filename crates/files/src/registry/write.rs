@@ -40,14 +40,17 @@ fn write_files(out: &mut String, registry: &Registry, addresses: &Addresses) {
     }
     let mut files: Vec<(&str, Option<&File>)> =
         registry.files.iter().map(|file| (file.key.as_str(), Some(file))).collect();
-    if let Addresses::Archive(url) = addresses {
+    let archive = match addresses {
+        Addresses::Archive(url) => Some(url.rsplit('/').next().unwrap_or(url)),
+        Addresses::BeforeKey(_) | Addresses::None => None,
+    };
+    if let Some(name) = archive
+        && registry.file(name).is_none()
+        && callsheet_types::FilePath::new(name).is_ok()
+    {
         // The Python package fetches the archive under a key of its own.
-        let name = url.rsplit('/').next().unwrap_or(url);
-        let is_there = registry.file(name).is_some();
-        if !is_there && callsheet_types::FilePath::new(name).is_ok() {
-            files.push((name, None));
-            files.sort_by_key(|(key, _)| *key);
-        }
+        files.push((name, None));
+        files.sort_by_key(|(key, _)| *key);
     }
     if files.is_empty() {
         out.push_str("\n[files]\n");
@@ -63,7 +66,13 @@ fn write_files(out: &mut String, registry: &Registry, addresses: &Addresses) {
         }
         out.push('\n');
         if let Some(digest) = file.and_then(|file| file.digest) {
-            put(out, format_args!("hash = \"{}\"\n", digest.hex()));
+            if archive.is_some_and(|archive| archive != key) {
+                // The Python package unpacks no archive of whose files any has a `hash`: it would
+                // fetch each of them, and get the archive.
+                put(out, format_args!("digest = \"{digest}\"\n"));
+            } else {
+                put(out, format_args!("hash = \"{}\"\n", digest.hex()));
+            }
         }
     }
 }
