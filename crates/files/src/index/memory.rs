@@ -52,9 +52,8 @@ impl Memory {
             return Ok(());
         }
         let settled = since_1970(begun) - COARSE_NS;
-        let kept = || {
-            files.iter().zip(&hashed.digests).filter(|(file, _)| file.state.modified_ns < settled)
-        };
+        let pairs = files.iter().zip(&hashed.digests);
+        let kept = pairs.filter(|(file, _)| file.state.modified_ns < settled);
         let mut body = Vec::with_capacity(files.len() * (ENTRY_BYTES + 64));
         for (file, digest) in kept {
             let state = &file.state;
