@@ -85,8 +85,39 @@ fn files_of_an_archive_have_its_address() {
 }
 
 #[test]
+fn an_archive_has_a_hash_and_the_files_in_it_have_digests() {
+    // The Python package unpacks an archive only if none of a model's files has a `hash`.
+    let url = "https://host/o/r/releases/download/current/all.zip";
+    let registry = read(&format!(
+        "[files.'a/x.nam']\nurl = '{url}'\ndigest = 'sha256:{A}'\n\
+         [files.'all.zip']\nurl = '{url}'\nhash = '{B}'\n[models]\na = ['a/x.nam']\n"
+    ));
+    let digests: Vec<_> = registry.files.iter().map(|file| file.digest).collect();
+    assert_eq!(digests, [A, B].map(|hex| Digest::parse_hex(hex).ok()));
+    let written = registry.write(&Addresses::Archive(url.to_owned()));
+    assert_eq!(
+        written,
+        format!(
+            "schema_version = \"1.0\"\n\n[files.\"a/x.nam\"]\nurl = \"{url}\"\n\
+             digest = \"sha256:{A}\"\n\n[files.\"all.zip\"]\nurl = \"{url}\"\nhash = \"{B}\"\n\n\
+             [models]\na = [\n    \"a/x.nam\",\n]\n\n[examples]\n"
+        )
+    );
+    assert_eq!(read(&written), registry);
+}
+
+#[test]
 fn a_registry_file_with_a_fault_is_refused_with_its_place() {
+    let both = format!("files.a = {{hash = '{A}', digest = '{B}'}}");
+    let dotted = format!("files.a.hash = '{A}'\nfiles.b = {{}}\nfiles.a.digest = '{B}'");
     let cases = [
+        (both.as_str(), "`files.a` has a `hash` and another `digest`"),
+        (dotted.as_str(), "`files.a` has a `hash` and another `digest`"),
+        (
+            "files.a.digest = 'x'",
+            r#"`files.a.digest` is "x"; expected the 64 hexadecimal digits of a SHA-256"#,
+        ),
+        ("[files.a.digest]", "`files.a.digest` is a table; expected a text"),
         (
             "[files]\na = {}\n[models]\nm = ['a', 'b']",
             r#"`models.m` names "b", which is not in `files`"#,
@@ -289,8 +320,9 @@ fn the_bytes_that_are_written_are_these() {
     assert_eq!(
         registry.write(&Addresses::Archive("https://h/all.zip".to_owned())),
         format!(
-            "schema_version = \"1.0\"\n\n[files.\"a/b/x\"]\nurl = \"https://h/all.zip\"\nhash = \"{A}\"\n\n\
-             [files.\"a/m.nam\"]\nurl = \"https://h/all.zip\"\nhash = \"{B}\"\n\n\
+            "schema_version = \"1.0\"\n\n[files.\"a/b/x\"]\nurl = \"https://h/all.zip\"\n\
+             digest = \"sha256:{A}\"\n\n\
+             [files.\"a/m.nam\"]\nurl = \"https://h/all.zip\"\ndigest = \"sha256:{B}\"\n\n\
              [files.\"all.zip\"]\nurl = \"https://h/all.zip\"\n\n[models]\nempty = []\n\
              \"z/a\" = [\n    \"a/m.nam\",\n    \"a/b/x\",\n]\n\n\
              [examples]\n\"ä\" = [\n    \"z/a\",\n]\n"
