@@ -83,6 +83,19 @@ impl App {
     /// Returns the sources: as shipped, then the overlays, then those that were added, then those of
     /// the configuration.
     fn file_sources(&self, config: &Config) -> Result<Sources, FilesError> {
+        self.sources_with(config, self.added_sources()?)
+    }
+
+    /// Returns the sources as they are without those that were added.
+    fn other_sources(&self, config: &Config) -> Result<Sources, FilesError> {
+        self.sources_with(config, Vec::new())
+    }
+
+    fn sources_with(
+        &self,
+        config: &Config,
+        added: Vec<(String, SourceSpec)>,
+    ) -> Result<Sources, FilesError> {
         let mut folders = Vec::new();
         if let Some(base) = dirs::config_base() {
             // Whoever comes from the Python package has written one already.
@@ -90,8 +103,11 @@ impl App {
             folders.push(base.join("callsheet"));
         }
         let mut sources = bootstrap::load(&Overlays { folders })?;
-        for (key, spec) in self.added_sources()? {
-            bootstrap::put(&mut sources, &key, spec, Origin::Added)?;
+        for (key, spec) in added {
+            // It was checked when it was added; one of another version keeps no other from working.
+            if let Err(error) = bootstrap::put(&mut sources, &key, spec, Origin::Added) {
+                tracing::warn!(%error, "a source is left out");
+            }
         }
         for (key, spec) in &config.sources {
             bootstrap::put(&mut sources, key, spec.clone(), Origin::Config)?;
@@ -124,13 +140,25 @@ impl App {
                 "source '{key}' is in the config file; change it there"
             )));
         }
+        let id = EntryId::new(Kind::source(), &entry_key(publishes, &key));
+        let source = SourceName::api();
+        let says_nothing = asked.spec == SourceSpec { publishes, ..SourceSpec::default() };
+        if says_nothing && self.other_sources(&config)?.contains_key(&(publishes, key.clone())) {
+            // It is to be as it is without what was said here.
+            let edit = Edit { entries: Vec::new(), removed: vec![id.clone()] };
+            self.catalog.edit(intent, &source, &[id], |_| Ok::<_, PublishError>(edit.clone()))?;
+            return Ok(());
+        }
         let mut sources = self.file_sources(&config)?;
         bootstrap::put(&mut sources, &key, asked.spec.clone(), Origin::Added)?;
-        let body = Body::of(&asked.spec).map_err(StoreError::from)?;
-        let entry = Entry::tracking(Kind::source(), &entry_key(publishes, &key), body);
-        let edit = Edit { entries: vec![entry.clone()], removed: Vec::new() };
-        let source = SourceName::api();
-        self.catalog.edit(intent, &source, &[entry.id], |_| Ok::<_, PublishError>(edit.clone()))?;
+        // As it is with what it takes over from the one that it replaces.
+        let added = sources.remove(&(publishes, key.clone()));
+        let spec = added.map_or_else(|| asked.spec.clone(), |added| added.spec);
+        let body = Body::of(&spec).map_err(StoreError::from)?;
+        let nature = callsheet_types::Nature::Tracking;
+        let entry = Entry { id: id.clone(), nature, body };
+        let edit = Edit { entries: vec![entry], removed: Vec::new() };
+        self.catalog.edit(intent, &source, &[id], |_| Ok::<_, PublishError>(edit.clone()))?;
         Ok(())
     }
 
@@ -144,10 +172,15 @@ impl App {
         let library = self.library()?;
         let found = library.source(publishes, name)?;
         let (key, origin) = (found.key.clone(), found.origin);
+        let is_below = self.other_sources(&self.config())?.contains_key(&(publishes, key.clone()));
         let id = EntryId::new(Kind::source(), &entry_key(publishes, &key));
         let edit = match origin {
             Origin::Config => {
                 let text = format!("source '{key}' is in the config file; remove it there");
+                return Err(FilesError::Question(text));
+            }
+            Origin::Added if found.spec.refs.is_empty() && is_below => {
+                let text = format!("source '{key}' is switched off already");
                 return Err(FilesError::Question(text));
             }
             Origin::Added => Edit { entries: Vec::new(), removed: vec![id.clone()] },

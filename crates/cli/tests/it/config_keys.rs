@@ -105,6 +105,46 @@ const TESTED: &[(&str, &str, &str)] = &[
     ("store.keep", "config_store", "keep_is_for_how_long_old_changes_are_kept"),
     ("models.refresh_every", "config_models", "refresh_every_is_how_often_providers_are_asked"),
     ("models.refresh_backends", "config_models", "refresh_backends_asks_when_a_list_changes"),
+    ("files.cache_dir", "config_files", "cache_dir_is_where_files_are_cached"),
+    ("files.auto_sync", "config_files", "auto_sync_syncs_what_is_new_before_models_are_listed"),
+    ("files.single_files", "config_files", "single_files_is_how_many_come_one_by_one"),
+    ("files.parallel", "config_files", "parallel_is_how_many_come_at_once"),
+    ("files.mirrors", "config_files", "mirrors_are_asked_before_the_source"),
+    ("files.max_file_bytes", "config_files", "max_file_bytes_is_the_largest_file"),
+    ("files.usage", "config_files", "usage_false_counts_no_copies"),
+    ("github.web", "config_files", "web_raw_and_api_are_where_github_is"),
+    ("github.raw", "config_files", "web_raw_and_api_are_where_github_is"),
+    ("github.api", "config_files", "web_raw_and_api_are_where_github_is"),
+    ("github.token_env", "config_files", "token_env_and_token_file_open_what_is_private"),
+    ("github.token_file", "config_files", "token_env_and_token_file_open_what_is_private"),
+    ("sources.type", "config_files", "type_url_and_directory_say_how_a_source_is_reached"),
+    ("sources.publishes", "config_files", "publishes_says_what_kind_of_registry_it_is"),
+    ("sources.name", "config_files", "name_repo_and_refs_say_what_is_synced_and_what_it_is_called"),
+    ("sources.repo", "config_files", "name_repo_and_refs_say_what_is_synced_and_what_it_is_called"),
+    ("sources.refs", "config_files", "name_repo_and_refs_say_what_is_synced_and_what_it_is_called"),
+    (
+        "sources.registry_path",
+        "config_files",
+        "registry_path_and_path_are_folders_of_the_repository",
+    ),
+    ("sources.path", "config_files", "registry_path_and_path_are_folders_of_the_repository"),
+    ("sources.asset", "config_files", "asset_is_the_archive_of_a_release"),
+    ("sources.url", "config_files", "type_url_and_directory_say_how_a_source_is_reached"),
+    ("sources.dfn_path", "config_files", "publishes_says_what_kind_of_registry_it_is"),
+    ("sources.directory", "config_files", "type_url_and_directory_say_how_a_source_is_reached"),
+    ("sources.web", "config_files", "a_source_may_have_web_raw_and_api_of_its_own"),
+    ("sources.raw", "config_files", "a_source_may_have_web_raw_and_api_of_its_own"),
+    ("sources.api", "config_files", "a_source_may_have_web_raw_and_api_of_its_own"),
+    (
+        "sources.token_env",
+        "config_files",
+        "a_source_may_have_a_token_env_or_a_token_file_of_its_own",
+    ),
+    (
+        "sources.token_file",
+        "config_files",
+        "a_source_may_have_a_token_env_or_a_token_file_of_its_own",
+    ),
     ("providers.type", "config_models", "type_and_url_say_who_is_asked_and_where"),
     ("providers.url", "config_models", "type_and_url_say_who_is_asked_and_where"),
     (
@@ -166,6 +206,7 @@ async fn all_keys() -> BTreeSet<String> {
         let header = match &*section {
             "backends" => "[[backends]]".to_owned(),
             "providers" => "[providers.openrouter]".to_owned(),
+            "sources" => "[sources.mine]".to_owned(),
             _ => format!("[{section}]"),
         };
         let names = expected_at(&format!("{header}\nzzz = 1\n")).await;
@@ -204,7 +245,7 @@ fn manual() -> BTreeMap<String, String> {
 
 /// Returns whether a key stands in a table of which there may be many.
 fn is_of_table(key: &str) -> bool {
-    key.starts_with("backends.") || key.starts_with("providers.")
+    ["backends.", "providers.", "sources."].iter().any(|table| key.starts_with(table))
 }
 
 #[tokio::test]
@@ -225,6 +266,16 @@ async fn the_manual_has_every_key_with_its_default() {
     let shown = daemon(backend).run(["config", "show", "--json"]).await.json();
     for (key, said) in manual.iter().filter(|(key, _)| key.starts_with("providers.")) {
         assert_eq!(said, "none", "{key}");
+    }
+    let source = daemon("[sources.mine]\nrepo = \"me/mine\"\n");
+    let shown_source = source.run(["config", "show", "--json"]).await.json();
+    for (key, said) in manual.iter().filter(|(key, _)| key.starts_with("sources.")) {
+        let name = key.trim_start_matches("sources.");
+        let default = match (&shown_source["sources"]["mine"][name], name) {
+            (Value::Null, _) | (_, "repo") => "none".to_owned(),
+            (value, _) => value.to_string(),
+        };
+        assert_eq!(*said, default, "{key}");
     }
     for (key, said) in manual.iter().filter(|(key, _)| key.starts_with("backends.")) {
         let name = key.trim_start_matches("backends.");

@@ -1,6 +1,7 @@
 //! The committed document says what the API really answers.
 
 use crate::{
+    files_scene,
     models::{openrouter, registry},
     server,
 };
@@ -157,6 +158,57 @@ async fn every_answer_is_as_the_document_describes_it() {
     api.check("POST", "/api/v1/config/reload", &none, 200).await;
     api.check("GET", "/readyz", &none, 200).await;
     gone.restart().await;
+}
+
+#[tokio::test]
+async fn every_answer_about_files_is_as_the_document_describes_it() {
+    let hub = files_scene::hub().await;
+    let config = format!("{}{}", files_scene::SOURCE, hub.config());
+    let server = server(&config).start().await;
+    let document = server.get("/api/v1/openapi.json").await.json();
+    let api = Documented { server, document };
+    let (none, files) = (Value::Null, "/api/v1/files");
+    let test = json!({"sources": ["mf6/test"]});
+    api.check("POST", &format!("{files}/sync"), &json!({"dry_run": true}), 200).await;
+    api.check("POST", &format!("{files}/sync"), &test, 200).await;
+    api.check("POST", &format!("{files}/sync"), &test, 200).await;
+    api.check("POST", &format!("{files}/sync"), &json!({"sources": ["no"]}), 404).await;
+    api.check("POST", &format!("{files}/sync"), &json!({"source": "no"}), 400).await;
+    for path in ["", "?names=true&source=mf6%2Ftest&ref=develop", "/info", "/usage"] {
+        api.check("GET", &format!("{files}{path}"), &none, 200).await;
+    }
+    api.check("GET", &format!("{files}?publishes=nothing"), &none, 400).await;
+    let wanted = |name: &str| json!({"addresses": [format!("mf6/test@develop/{name}")], "fetch": true, "count": true});
+    let found = api.check("POST", &format!("{files}/resolve"), &wanted("deep"), 200).await;
+    api.check("POST", &format!("{files}/resolve"), &wanted("dep"), 404).await;
+    api.check("POST", &format!("{files}/resolve"), &json!({"addresses": ["@"]}), 400).await;
+    api.check("GET", &format!("{files}/usage"), &none, 200).await;
+    let digest = found.json()["sets"][0]["files"][0]["digest"].as_str().unwrap().to_owned();
+    assert_eq!(api.server.get(&format!("{files}/blobs/{digest}")).await.status, 200);
+    let other = format!("sha256:{}", "0".repeat(64));
+    api.check("GET", &format!("{files}/blobs/{other}"), &none, 404).await;
+    api.check("GET", &format!("{files}/blobs/x"), &none, 400).await;
+    let published = format!("{files}/published/mf6%2Ftest/develop");
+    assert_eq!(api.server.get(&format!("{published}/models.toml")).await.status, 200);
+    assert_eq!(api.server.get(&format!("{published}/simple/model.dis")).await.text(), "one layer");
+    for (verb, query) in
+        [("verify", ""), ("verify", "?dry_run=true"), ("gc", "?dry_run=true"), ("gc", "")]
+    {
+        api.check("POST", &format!("{files}/{verb}{query}"), &none, 200).await;
+    }
+    let sources = "/api/v1/sources";
+    api.check("GET", sources, &none, 200).await;
+    let mine = json!({"key": "mine", "repo": "me/mine", "refs": ["main"]});
+    api.check("POST", &format!("{sources}?dry_run=true"), &mine, 201).await;
+    api.check("POST", sources, &mine, 201).await;
+    api.check("POST", sources, &json!({"key": "yours"}), 400).await;
+    for (name, status) in [("mine", 200), ("mf6%2Ftest", 200), ("nobody", 404)] {
+        api.check("GET", &format!("{sources}/{name}"), &none, status).await;
+    }
+    api.check("DELETE", &format!("{sources}/mine"), &none, 200).await;
+    api.check("DELETE", &format!("{sources}/nobody"), &none, 404).await;
+    api.check("DELETE", &format!("{files}?dry_run=true"), &none, 200).await;
+    api.check("DELETE", files, &none, 200).await;
 }
 
 #[tokio::test]

@@ -29,9 +29,9 @@ mod tests {
     fn every_path_of_the_router_is_described_and_no_other() {
         let source = include_str!("mod.rs");
         let routes = source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
-        let routes: BTreeSet<&str> = routes.collect();
-        let paths = paths();
-        assert_eq!(routes, paths.keys().map(String::as_str).collect());
+        // A part of several folders has no notation of its own in the document.
+        let routes: BTreeSet<String> = routes.map(|route| route.replace("{*", "{")).collect();
+        assert_eq!(routes, paths().keys().cloned().collect());
     }
 
     #[tokio::test]

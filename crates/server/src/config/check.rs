@@ -1,7 +1,7 @@
 //! What a well-formed configuration must still not say.
 
 use super::Config;
-use callsheet_files::source::{FileSource, Origin};
+use callsheet_files::{bootstrap, source::Origin};
 use callsheet_models::providers::SpecError;
 use callsheet_store::{BlobsUrl, StoreUrl};
 use callsheet_types::{UrlError, is_variable_name};
@@ -225,8 +225,9 @@ impl Config {
                 return Err(Fault::new(key, format!("is {value}"), "a number from 1 to 100000"));
             }
         }
+        let mut sources = bootstrap::shipped();
         for (key, spec) in &self.sources {
-            FileSource::new(key, spec.clone(), Origin::Config).map_err(|error| {
+            bootstrap::put(&mut sources, key, spec.clone(), Origin::Config).map_err(|error| {
                 let name = format!("sources.{key}.{}", error.field);
                 Fault::new(name, error.problem, error.expected)
             })?;
