@@ -66,6 +66,9 @@ pub struct ResolveAsked {
     pub fetch: bool,
     /// Counts each set as copied.
     pub count: bool,
+    /// Of a program that is named without a platform, only what is for this one, if there is such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
 }
 
 /// An address whose source and ref are known and synced.
@@ -86,7 +89,10 @@ impl Library {
     ) -> Result<Vec<FileSet>, FilesError> {
         let mut sets: Vec<FileSet> = Vec::new();
         for text in &asked.addresses {
-            let located = self.locate(asked.publishes, text, actor, on_progress).await?;
+            let mut located = self.locate(asked.publishes, text, actor, on_progress).await?;
+            if let Some(platform) = asked.platform.as_deref().filter(|_| !is_pattern(text)) {
+                keep_platform(&mut located, platform);
+            }
             let (found, registry) = (&located.found, &located.registry);
             let mut wanted: Vec<u32> = Vec::new();
             if asked.fetch {
@@ -437,7 +443,7 @@ pub(crate) fn matching(
             return models.cloned().collect();
         }
     }
-    if path.contains(['*', '?', '[']) {
+    if is_pattern(path) {
         let globs = names.iter().filter_map(|name| {
             // A star stands for a part of a name, as a shell has it.
             GlobBuilder::new(name)
@@ -461,6 +467,19 @@ pub(crate) fn matching(
         names.iter().any(|name| !name.is_empty() && *name == folder(registry, model))
     };
     registry.models.iter().find(in_folder).cloned().into_iter().collect()
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// Of a program's archives, leaves the one for a platform; all of them where it has none.
+fn keep_platform(located: &mut Located, platform: &str) {
+    let is_for_it =
+        |model: &Model| model.name.rsplit_once('/').is_some_and(|(_, dist)| dist == platform);
+    if located.registry.publishes == Publishes::Programs && located.models.iter().any(is_for_it) {
+        located.models.retain(is_for_it);
+    }
 }
 
 /// Returns the folder that all files of a model are in.

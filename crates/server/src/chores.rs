@@ -1,6 +1,8 @@
-//! What the daemon does by itself from time to time: asking providers, and forgetting what is old.
+//! What the daemon does by itself: syncing new files at its start; asking providers, and forgetting
+//! what is old, from time to time.
 
 use crate::{App, api::with_causes, models::RefreshAsked};
+use callsheet_files::SyncAsked;
 use jiff::Timestamp;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
@@ -24,6 +26,7 @@ impl App {
         chores.spawn(refresh_on_schedule(Arc::clone(self)));
         chores.spawn(refresh_changed_backends(Arc::clone(self)));
         chores.spawn(purge(Arc::clone(self)));
+        chores.spawn(sync_new_files(Arc::clone(self)));
         chores
     }
 }
@@ -133,6 +136,31 @@ async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) -> Vec<String> 
             tracing::warn!(why, "models not refreshed: {}", with_causes(&error));
             names
         }
+    }
+}
+
+/// Syncs what is configured and was never synced, once, where the configuration wants that.
+async fn sync_new_files(app: Arc<App>) {
+    if app.http.is_offline() || !app.with_config(|config| config.files.auto_sync) {
+        return;
+    }
+    let opened = Arc::clone(&app);
+    let Ok(library) = tokio::task::spawn_blocking(move || opened.library()).await else { return };
+    let asked = SyncAsked { only_missing: true, ..SyncAsked::default() };
+    let synced = match library {
+        Ok(library) => library.sync(&asked, "daemon", &|_| {}).await,
+        Err(error) => Err(error),
+    };
+    match synced {
+        Ok(report) => {
+            for failed in &report.failed {
+                tracing::warn!(address = failed.address, "files not synced: {}", failed.error);
+            }
+            for synced in &report.synced {
+                tracing::info!(address = synced.address, "files synced");
+            }
+        }
+        Err(error) => tracing::warn!("files not synced: {}", with_causes(&error)),
     }
 }
 

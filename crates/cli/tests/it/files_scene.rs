@@ -7,7 +7,10 @@ use std::{
     process::Stdio,
 };
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
 
 /// The repository of the shipped source `mf6/test`.
 pub(crate) const TEST_MODELS: &str = "MODFLOW-ORG/modflow6-testmodels";
@@ -105,9 +108,47 @@ impl Home {
         output
     }
 
+    /// Runs `callsheet`, which must fail with this exit code, and returns what it said about it.
+    pub(crate) async fn fails(&self, code: i32, args: &[&str]) -> String {
+        let output = self.run(args).await;
+        assert_eq!(output.code, code, "{args:?}: {output:?}");
+        output.stderr
+    }
+
+    /// Returns where the cache keeps a file of this content.
+    pub(crate) fn cached(&self, content: &[u8]) -> PathBuf {
+        let hex = callsheet_types::Digest::of(content).hex();
+        self.path(&format!("cache/callsheet/files/sha256/{}/{}", &hex[..2], &hex[2..]))
+    }
+
+    /// Starts the daemon on this home's data, and waits until it listens.
+    pub(crate) async fn start_daemon(&self) -> Daemon {
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let line = callsheet_testkit::within("the daemon's first line", lines.next_line()).await;
+        let line = line.expect("a line").expect("a line");
+        let url = line.strip_prefix("callsheet is listening on ").expect("an address");
+        Daemon { url: url.to_owned(), child }
+    }
+
     /// Returns every file below a folder of the home, by its path.
     pub(crate) fn files(&self, below: &str) -> BTreeMap<String, Vec<u8>> {
         files_of(&self.path(below))
+    }
+}
+
+/// A daemon of a home; it is killed when this is dropped.
+pub(crate) struct Daemon {
+    /// Where it answers.
+    pub(crate) url: String,
+    child: Child,
+}
+
+impl Daemon {
+    /// Kills it, and waits until it is gone.
+    pub(crate) async fn stop(mut self) {
+        self.child.kill().await.expect("it can be killed");
     }
 }
 
@@ -150,6 +191,15 @@ pub(crate) const MODELS: [(&str, &str); 6] = [
     ("README.md", "models"),
 ];
 
+/// What a copy of a model among these files holds.
+pub(crate) fn model(files: &[(&str, &str)], name: &str) -> BTreeMap<String, Vec<u8>> {
+    let folder = format!("mf6/{name}/");
+    let inside = files.iter().filter_map(|(path, content)| {
+        Some((path.strip_prefix(&folder)?.to_owned(), content.as_bytes().to_vec()))
+    });
+    inside.collect()
+}
+
 /// Makes the registry of files below `mf6`, as `callsheet files index` does, in the seed's form.
 pub(crate) fn registry_of(files: &[(&str, &str)]) -> String {
     use std::fmt::Write as _;
@@ -163,7 +213,8 @@ pub(crate) fn registry_of(files: &[(&str, &str)]) -> String {
         let _ = writeln!(text, "\"{key}\" = {{hash = \"{digest}\"}}");
     }
     text.push_str("\n[models]\n");
-    let mut folders: Vec<_> = keys.iter().filter_map(|(key, _)| key.strip_suffix("/mfsim.nam")).collect();
+    let mut folders: Vec<_> =
+        keys.iter().filter_map(|(key, _)| key.strip_suffix("/mfsim.nam")).collect();
     folders.sort_unstable();
     for folder in folders {
         let inside: Vec<_> = keys

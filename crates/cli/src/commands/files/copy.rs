@@ -118,7 +118,9 @@ impl Wanted<'_> {
         addresses: Vec<String>,
     ) -> Result<Vec<FileSet>, Failure> {
         let (fetch, count) = (!self.dry_run, !self.dry_run);
-        resolved(context, api, &ResolveAsked { publishes, addresses, fetch, count }).await
+        let platform = (publishes == Publishes::Programs).then(platform).flatten();
+        let asked = ResolveAsked { publishes, addresses, fetch, count, platform };
+        resolved(context, api, &asked).await
     }
 
     /// Returns the sets of a lock file, as they are published now, if they are as they were pinned.
@@ -183,6 +185,19 @@ impl Wanted<'_> {
             tokio::task::spawn_blocking(move || copy_out(&cache, &files, &workspace, existing));
         copied.await.unwrap_or_else(|_| Err(CopyError::Missing(Vec::new())))
     }
+}
+
+/// Returns what those who release MODFLOW's programs call this machine's platform.
+fn platform() -> Option<String> {
+    let name = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => "linux",
+        ("macos", "aarch64") => "macarm",
+        ("macos", _) => "mac",
+        ("windows", "x86") => "win32",
+        ("windows", _) => "win64",
+        _ => return None,
+    };
+    Some(name.to_owned())
 }
 
 async fn take_over(api: &Api, cache: &Cache, digest: &Digest) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context, asked: &LockFiles) -> Result<(), Fail
         addresses: asked.addresses.clone(),
         // What has no digest in its registry is only known once it is here.
         fetch: true,
-        count: false,
+        ..ResolveAsked::default()
     };
     let sets = resolved(context, &api, &wanted).await?;
     let lock = Lock::of(&sets)?;

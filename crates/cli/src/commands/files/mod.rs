@@ -332,7 +332,7 @@ async fn fetch(context: &Context, asked: &FetchFiles) -> Result<(), Failure> {
         publishes: publishes(&asked.of).unwrap_or_default(),
         addresses: asked.addresses.clone(),
         fetch: true,
-        count: false,
+        ..ResolveAsked::default()
     };
     let sets = resolved(context, &api, &wanted).await?;
     if context.global.json {
