@@ -5,6 +5,7 @@
 
 use crate::{
     FilesError, Library,
+    edits::{self, Edits},
     location::below,
     published::{FileRef, Found},
     registry::Publishes,
@@ -94,6 +95,21 @@ impl Library {
                 archives: Vec::new(),
             });
         }
+        if let Some(earlier) = self.offering(before).await? {
+            let request = hub.file(&repository, &commit, &format!("{path}{}", edits::ENDING));
+            if let Some(newer) = edited(&hub, &request, &earlier).await {
+                let url = hub.file(&repository, &commit, &path).url;
+                let content = Content::Fresh(newer);
+                return Ok(Discovered {
+                    found,
+                    key,
+                    url,
+                    etag: None,
+                    content,
+                    archives: Vec::new(),
+                });
+            }
+        }
         for ending in ENDINGS {
             let mut request = hub.file(&repository, &commit, &format!("{path}{ending}"));
             request.max_bytes = MOST_REGISTRY_BYTES;
@@ -157,6 +173,16 @@ impl Library {
         if before.is_some_and(|before| before.registry == discovered.key) {
             return Ok(discovered);
         }
+        let difference = format!("{file}{}", edits::ENDING);
+        if release.assets.iter().any(|asset| asset.name == difference)
+            && let Some(earlier) = self.offering(before).await?
+        {
+            let request = hub.asset(&repository, reference, &difference);
+            if let Some(newer) = edited(hub, &request, &earlier).await {
+                discovered.content = Content::Fresh(newer);
+                return Ok(discovered);
+            }
+        }
         let fetched = hub.get(&request).await;
         match fetched.map_err(|cause| FilesError::Fetch { address: address.clone(), cause })? {
             None | Some(Fetched::NotModified) => Err(FilesError::NoRegistryAsset { file, address }),
@@ -166,6 +192,15 @@ impl Library {
                 Ok(discovered)
             }
         }
+    }
+
+    /// Returns the registry file that is here, where its publisher offers differences to it.
+    async fn offering(&self, before: Option<&FileRef>) -> Result<Option<Vec<u8>>, FilesError> {
+        let Some(digest) = before.map(|before| before.digest) else { return Ok(None) };
+        let blobs = self.blobs.clone();
+        let read = tokio::task::spawn_blocking(move || blobs.get(&digest));
+        let earlier = read.await.map_err(|_| FilesError::CutOff)??;
+        Ok(earlier.filter(|earlier| edits::are_offered(earlier)))
     }
 
     async fn discover_below_url(
@@ -267,6 +302,13 @@ impl Library {
         let plain = plain.await.map_err(|_| FilesError::CutOff)?;
         plain.map_err(|cause| FilesError::Archive { address: address.to_owned(), cause })
     }
+}
+
+/// Makes the newer registry file of the one that is here. A difference that is not there, not meant
+/// for it, or damaged costs nothing but the question: the whole file is fetched then.
+async fn edited(hub: &GitHub, request: &Request, earlier: &[u8]) -> Option<Bytes> {
+    let Ok(Some(Fetched::Fresh { body, .. })) = hub.get(request).await else { return None };
+    Some(Edits::parse(&body)?.apply(earlier, MOST_REGISTRY_BYTES)?.into())
 }
 
 async fn discover_in_folder(

@@ -12,6 +12,7 @@ pub mod bootstrap;
 mod cache;
 mod copy;
 mod discover;
+pub mod edits;
 mod error;
 mod fetch;
 pub mod index;

@@ -181,8 +181,12 @@ pub(crate) struct IndexFiles {
     /// Writes nothing, and exits 4 if the registry file is not what it should be
     #[arg(long)]
     pub(crate) check: bool,
+    /// Writes the difference to the registry file that is there beside it, and says in the new one
+    /// that it can be asked for: who has the earlier one then fetches only that
+    #[arg(long)]
+    pub(crate) difference: bool,
     /// Writes a compressed copy beside it
-    #[arg(long, value_parser = ["gz"])]
+    #[arg(long, value_parser = ["gz", "zst"])]
     pub(crate) compress: Option<String>,
     /// Says more
     #[arg(long, short)]

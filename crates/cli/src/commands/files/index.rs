@@ -11,9 +11,17 @@ use crate::{
     progress::Progress,
 };
 use anyhow::anyhow;
-use callsheet_files::{Publishes, Registry, publish::PublishAsked};
+use callsheet_files::{
+    Publishes, Registry,
+    edits::{self, Edits},
+    publish::PublishAsked,
+};
 use flate2::{Compression, GzBuilder};
-use std::io::Write;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 pub(in crate::commands) async fn run(context: &Context, asked: &IndexFiles) -> Result<(), Failure> {
     let wanted = PublishAsked {
@@ -28,7 +36,7 @@ pub(in crate::commands) async fn run(context: &Context, asked: &IndexFiles) -> R
     let progress = Progress::start(context, "indexing");
     let made = context.publisher()?.publish(&wanted, &|step| progress.step(&step)).await;
     drop(progress);
-    let made = made.map_err(|error| match error.hint() {
+    let mut made = made.map_err(|error| match error.hint() {
         Some(hint) => Failure::new(error).hint(hint),
         None => Failure::new(error),
     })?;
@@ -37,18 +45,25 @@ pub(in crate::commands) async fn run(context: &Context, asked: &IndexFiles) -> R
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(anyhow!("{} cannot be read: {error}", path.display()).into()),
     };
+    if asked.difference {
+        made.text = edits::offering(&made.text);
+    }
     let is_same = before.as_deref() == Some(made.text.as_bytes());
     if !asked.check {
         std::fs::create_dir_all(&asked.output)
             .map_err(|error| anyhow!("{} cannot be made: {error}", asked.output.display()))?;
         if !is_same {
+            // Before the file itself: where this breaks off, the same again makes both.
+            if let (true, Some(before)) = (asked.difference, &before) {
+                let before = String::from_utf8_lossy(before);
+                let difference = Edits::between(&before, &made.text).write()?;
+                write_file(&beside(&path, edits::ENDING), difference.as_bytes())?;
+            }
             write_file(&path, made.text.as_bytes())?;
         }
-        if asked.compress.is_some() {
-            // Without name and time, so that the same registry gives the same bytes.
-            let mut packed = GzBuilder::new().write(Vec::new(), Compression::best());
-            packed.write_all(made.text.as_bytes())?;
-            write_file(&path.with_extension("toml.gz"), &packed.finish()?)?;
+        if let Some(ending) = &asked.compress {
+            let packed = compressed(made.text.as_bytes(), ending)?;
+            write_file(&beside(&path, &format!(".{ending}")), &packed)?;
         }
     }
     if !context.global.quiet {
@@ -79,6 +94,23 @@ pub(in crate::commands) async fn run(context: &Context, asked: &IndexFiles) -> R
         print(&text)?;
     }
     if asked.check && !is_same { Err(Failure::said(4)) } else { Ok(()) }
+}
+
+/// Returns a file's path with something more at its end.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Compresses so that the same registry gives the same bytes: without a name and a time.
+fn compressed(bytes: &[u8], ending: &str) -> std::io::Result<Vec<u8>> {
+    if ending == "zst" {
+        return Ok(compress_to_vec(bytes, CompressionLevel::Fastest));
+    }
+    let mut packed = GzBuilder::new().write(Vec::new(), Compression::best());
+    packed.write_all(bytes)?;
+    packed.finish()
 }
 
 /// Says what is other than in the file that was there, where that can be read.
