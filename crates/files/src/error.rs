@@ -198,6 +198,9 @@ impl FilesError {
             Self::NoRegistryFile { .. } => {
                 "whoever publishes it makes one with `callsheet files index`; `registry_path` of the source says where it is".to_owned()
             }
+            Self::NoRef { .. } => {
+                "a private repository is seen only with a token: GITHUB_TOKEN, or the source's `token_env`".to_owned()
+            }
             Self::SeveralArchives { .. } => "name one in the source's `asset`".to_owned(),
             Self::Fetch { cause, .. } => cause.hint()?,
             Self::OfflineMissing { .. } | Self::OfflineNotSynced { .. } => {

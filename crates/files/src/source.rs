@@ -131,9 +131,8 @@ impl FileSource {
         }
         for (field, path) in [("registry_path", &spec.registry_path), ("path", &spec.path)] {
             let is_path = |path: &String| {
-                path.is_empty()
-                    || path == "."
-                    || callsheet_types::FilePath::new(path.trim_matches('/')).is_ok()
+                let path = path.trim_matches('/');
+                matches!(path, "" | ".") || callsheet_types::FilePath::new(path).is_ok()
             };
             if let Some(path) = path.as_ref().filter(|path| !is_path(path)) {
                 let expected = "a folder below the root, such as \".registry\"";
