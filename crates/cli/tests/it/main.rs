@@ -35,6 +35,7 @@ mod files_offline;
 mod files_release;
 mod files_scene;
 mod files_sources;
+mod files_sync;
 mod files_upkeep;
 mod files_workspace;
 mod first_call;
