@@ -13,8 +13,8 @@ use callsheet_types::{BackendType, BackendUrl, Secret, SecretSource};
 use callsheet_upstream::{Answer, AnswerBody, Deadlines, Options, Replay, Request};
 use http::Method;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::{borrow::Cow, future::poll_fn, path::Path, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{borrow::Cow, future::poll_fn, io::Read, path::Path, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::Instant};
 
 /// Something that answers the API.
 pub(crate) enum Api {
@@ -142,18 +142,30 @@ impl Api {
         read.map_err(Failure::new)
     }
 
-    /// Returns bytes as they are; `None` where there are none of this kind.
-    pub(crate) async fn bytes(&self, path: &str) -> Result<Option<Bytes>, Failure> {
-        let (method, body) = (Method::GET, Bytes::new());
-        let (status, answer) = match self {
-            Self::Remote { link, url } => remote(link, url, method, path, body, PATIENT).await?,
-            Self::Local { api, .. } => api.send(method, path, actor().as_deref(), body).await?,
-        };
-        match status {
-            200 => Ok(Some(answer)),
-            404 => Ok(None),
-            _ => Err(refusal(status, &answer)),
+    /// Gets bytes as they are, and gives them to a reader on another thread as they come.
+    pub(crate) async fn download<T: Send + 'static>(
+        &self,
+        path: &str,
+        take: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut body =
+            self.open(Method::GET, path, "application/octet-stream", Bytes::new()).await?;
+        let (sender, receiver) = mpsc::channel(4);
+        let taken = tokio::task::spawn_blocking(move || {
+            take(&mut Incoming { receiver, current: Bytes::new() })
+        });
+        loop {
+            let (part, is_end) = match body.next().await {
+                Ok(Some(part)) => (Ok(part), false),
+                Ok(None) => (Ok(Bytes::new()), true),
+                Err(error) => (Err(std::io::Error::other(error.to_string())), true),
+            };
+            // Who has enough, or cannot go on, says so himself.
+            if sender.send(part).await.is_err() || is_end {
+                break;
+            }
         }
+        Ok(taken.await?)
     }
 
     /// Follows a stream of events.
@@ -230,6 +242,29 @@ impl Api {
                 Ok(StreamBody::Remote(Box::new(answer.body)))
             }
         }
+    }
+}
+
+/// What comes, as something that can be read. An empty part is the end; without one it broke off.
+struct Incoming {
+    receiver: mpsc::Receiver<std::io::Result<Bytes>>,
+    current: Bytes,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.current.is_empty() {
+            let broken = || Err(std::io::ErrorKind::UnexpectedEof.into());
+            self.current = self.receiver.blocking_recv().unwrap_or_else(broken)?;
+            if self.current.is_empty() {
+                // Asked again, it is still the end.
+                self.receiver.close();
+                return Ok(0);
+            }
+        }
+        let count = into.len().min(self.current.len());
+        into[..count].copy_from_slice(&self.current.split_to(count));
+        Ok(count)
     }
 }
 

@@ -179,9 +179,9 @@ impl Library {
         self.memory.put((publishes, *digest), registry);
     }
 
-    /// Returns a file by its digest; one that is not here and that a synced registry names is
-    /// fetched.
-    pub async fn content(&self, digest: &Digest) -> Result<Option<Vec<u8>>, FilesError> {
+    /// Returns a file by its digest, verified, and its length; one that is not here and that a
+    /// synced registry names is fetched.
+    pub async fn content(&self, digest: &Digest) -> Result<Option<(File, u64)>, FilesError> {
         if let Some(content) = self.cached(digest).await? {
             return Ok(Some(content));
         }
@@ -198,9 +198,30 @@ impl Library {
         Ok(None)
     }
 
-    async fn cached(&self, digest: &Digest) -> Result<Option<Vec<u8>>, FilesError> {
+    /// Returns a file of a synced ref by its key, fetched if need be: its digest, itself, and its
+    /// length.
+    pub async fn file(
+        &self,
+        found: &FileRef,
+        key: &str,
+    ) -> Result<Option<(Digest, File, u64)>, FilesError> {
+        let registry = self.registry_of(found).await?;
+        let at = registry.files.iter().position(|file| file.key.as_str() == key);
+        let Some(at) = at.and_then(|at| u32::try_from(at).ok()) else { return Ok(None) };
+        // One that turns out to be damaged is gone then, and comes again.
+        for _ in 0..2 {
+            let digests = self.ensure(found, &registry, &[at], &|_| {}).await?;
+            let Some(digest) = digests.first() else { return Ok(None) };
+            if let Some((file, length)) = self.cached(digest).await? {
+                return Ok(Some((*digest, file, length)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn cached(&self, digest: &Digest) -> Result<Option<(File, u64)>, FilesError> {
         let (cache, digest) = (self.cache.clone(), *digest);
-        let read = tokio::task::spawn_blocking(move || cache.read(&digest));
+        let read = tokio::task::spawn_blocking(move || cache.open_verified(&digest));
         Ok(read.await.map_err(|_| FilesError::CutOff)??)
     }
 

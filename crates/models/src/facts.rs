@@ -63,6 +63,9 @@ pub struct Facts {
     /// The digest, revision or version id of what is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The address of the files that belong to it, such as `mf6/test@develop/test001a_Tharmonic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_set: Option<String>,
     /// How the weights are quantized, such as `Q4_K_M` or `fp8`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<String>,

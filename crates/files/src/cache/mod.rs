@@ -151,6 +151,15 @@ impl Cache {
         Ok(None)
     }
 
+    /// Opens a file after all of it was verified, for whoever passes on more than fits into memory;
+    /// returns its length too. `None` where there is none, or a damaged one, which is then removed.
+    pub fn open_verified(&self, digest: &Digest) -> Result<Option<(File, u64)>, CacheError> {
+        if !self.is_intact(digest)? {
+            return Ok(None);
+        }
+        self.open_kept(digest)
+    }
+
     /// Copies a file to a path that does not exist yet, verified while it is copied; `false`, and
     /// nothing at the path, where there is none, or a damaged one, which is then removed.
     pub fn copy_to(&self, digest: &Digest, to: &Path) -> Result<bool, CacheError> {

@@ -24,7 +24,7 @@ pub(crate) enum FieldType {
 
 /// Every field of [`Facts`] that has a value of its own; `parameters` and `extra` have one for each
 /// name.
-const FIELDS: [(&str, FieldType); 25] = [
+const FIELDS: [(&str, FieldType); 26] = [
     ("canonical", FieldType::Text),
     ("capabilities", FieldType::Words),
     ("context_window", FieldType::Count),
@@ -33,6 +33,7 @@ const FIELDS: [(&str, FieldType); 25] = [
     ("digest", FieldType::Text),
     ("embedding_dimensions", FieldType::Count),
     ("family", FieldType::Text),
+    ("file_set", FieldType::Text),
     ("input_modalities", FieldType::Words),
     ("knowledge_cutoff", FieldType::Date),
     ("license", FieldType::Text),

@@ -179,7 +179,7 @@ fn fill(into: &mut Facts, from: &Facts) {
     first_said!(
         optional: name canonical family context_window context_window_trained max_input_tokens
             max_output_tokens embedding_dimensions parameter_count license open_weights digest
-            quantization knowledge_cutoff released updated deprecated retires lifecycle removed;
+            file_set quantization knowledge_cutoff released updated deprecated retires lifecycle removed;
         lists: input_modalities output_modalities weights prices
     );
 }

@@ -140,7 +140,7 @@ fn weights() -> impl Strategy<Value = Weights> {
 }
 
 pub(crate) fn facts() -> impl Strategy<Value = Facts> {
-    let texts = collection::vec(option::of(text()), 7);
+    let texts = collection::vec(option::of(text()), 8);
     let counts = collection::vec(option::of(1_u64..u64::MAX), 6);
     let dates = collection::vec(option::of(date()), 5);
     let modalities = (option::of(words()), option::of(words()));
@@ -178,6 +178,7 @@ pub(crate) fn facts() -> impl Strategy<Value = Facts> {
                 open_weights: flags.0,
                 weights,
                 digest: text(),
+                file_set: text(),
                 quantization: text(),
                 knowledge_cutoff: date(),
                 released: date(),

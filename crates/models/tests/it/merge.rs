@@ -382,6 +382,7 @@ fn every_fact() -> Facts {
         open_weights: Some(false),
         weights: serde_json::from_value(json!([{"url": "u"}])).unwrap(),
         digest: text("d"),
+        file_set: text("s@r/m"),
         quantization: text("q"),
         knowledge_cutoff: date("2020"),
         released: date("2021"),

@@ -1,15 +1,14 @@
 //! `/api/v1/files` and `/api/v1/sources`: file sets, their sources, and the bytes themselves.
 
-use super::{ApiError, actor::Actor, backends::dry_run, blocking, stream};
+use super::{ApiError, actor::Actor, backends::dry_run, blocking, bytes, stream};
 use crate::{App, library::SourceAsked};
 use axum::{
     Json,
-    body::Body,
     extract::{
         Path, Query, State,
         rejection::{JsonRejection, PathRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::Response,
 };
 use callsheet_files::{
@@ -184,18 +183,19 @@ pub(super) async fn verify(
 /// A file by its digest; one that a synced registry names is fetched if need be.
 pub(super) async fn blob(
     State(app): State<Arc<App>>,
-    Actor(_): Actor,
+    headers: HeaderMap,
     path: Result<Path<Digest>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path(digest) = path.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let library = library(&app).await?;
-    let content = library.content(&digest).await?;
-    content.map(|content| bytes(&digest, content)).ok_or(ApiError::NoBlob(digest))
+    let (file, length) = library.content(&digest).await?.ok_or(ApiError::NoBlob(digest))?;
+    Ok(bytes::of_file(&headers, &digest, file, length))
 }
 
 /// What a ref publishes, as the address of a source of type `http`: its registry file, and files.
 pub(super) async fn published(
     State(app): State<Arc<App>>,
+    headers: HeaderMap,
     path: Result<Path<(String, String, String)>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path((source, reference, path)) =
@@ -207,29 +207,11 @@ pub(super) async fn published(
     let registry = library.registry_of(&found).await?;
     if path == found.publishes().file_name() {
         let text = registry.write(&Addresses::None);
-        let digest = Digest::of(text.as_bytes());
-        return Ok(bytes(&digest, text.into()));
+        return Ok(bytes::of_text(text));
     }
-    let digest = registry.file(&path).and_then(|file| file.digest);
-    let content = match &digest {
-        Some(digest) => library.content(digest).await?,
-        None => None,
-    };
-    match (digest, content) {
-        (Some(digest), Some(content)) => Ok(bytes(&digest, content)),
-        _ => Err(ApiError::UnknownPath),
-    }
-}
-
-fn bytes(digest: &Digest, content: Vec<u8>) -> Response {
-    let etag = HeaderValue::from_str(&format!("\"{digest}\""));
-    let mut response = Response::new(Body::from(content));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if let Ok(etag) = etag {
-        headers.insert(header::ETAG, etag);
-    }
-    response
+    let kept = library.file(&found, &path).await?;
+    let (digest, file, length) = kept.ok_or(ApiError::UnknownPath)?;
+    Ok(bytes::of_file(&headers, &digest, file, length))
 }
 
 pub(super) async fn sources(

@@ -2,6 +2,7 @@
 
 mod actor;
 mod backends;
+mod bytes;
 mod changes;
 mod config;
 mod error;

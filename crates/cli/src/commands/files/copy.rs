@@ -7,14 +7,20 @@ use crate::{
     commands::{print, print_json},
     context::Context,
     failure::Failure,
+    progress::Progress,
 };
 use anyhow::anyhow;
 use callsheet_files::{
-    Cache, CopyError, Existing, FileSet, Placed, Publishes, ResolveAsked, copy_out, lock::Lock,
+    Cache, CopyError, Existing, FileSet, Placed, Publishes, ResolveAsked, SyncAsked, SyncReport,
+    copy_out,
+    lock::{Lock, LockedSet},
 };
 use callsheet_types::{ByteSize, Digest, FilePath};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 /// What was copied.
 #[derive(Serialize)]
@@ -133,6 +139,7 @@ impl Wanted<'_> {
         let lock = Lock::read(path)?;
         let mut sets = Vec::new();
         for locked in lock.of_address(path, self.addresses)? {
+            self.sync_pinned(context, api, locked).await?;
             let address = vec![locked.pinned_address()];
             let found = self.resolve(context, api, locked.publishes, address).await?;
             for mut set in found {
@@ -143,6 +150,36 @@ impl Wanted<'_> {
             }
         }
         Ok(sets)
+    }
+
+    /// Syncs the pinned commit, where it is not known yet, from the repository that was pinned: the
+    /// source may have another one here, or be unknown.
+    async fn sync_pinned(
+        &self,
+        context: &Context,
+        api: &Api,
+        locked: &LockedSet,
+    ) -> Result<(), Failure> {
+        let (Some(repo), Some(commit)) = (&locked.repo, &locked.commit) else { return Ok(()) };
+        let source = locked.address.split_once('@').map_or(&*locked.address, |(name, _)| name);
+        let wanted = SyncAsked {
+            publishes: Some(locked.publishes),
+            sources: vec![source.to_owned()],
+            refs: vec![commit.clone()],
+            repo: Some(repo.clone()),
+            only_missing: true,
+            ..SyncAsked::default()
+        };
+        let progress = Progress::start(context, "syncing");
+        let report: SyncReport =
+            api.work("/api/v1/files/sync", &wanted, |step| progress.step(&step)).await?;
+        drop(progress);
+        let Some(failed) = report.failed.into_iter().next() else { return Ok(()) };
+        let failure = Failure::new(anyhow!("{}", failed.error));
+        Err(match failed.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        })
     }
 
     /// Copies; what only the daemon's cache has comes here first.
@@ -201,9 +238,10 @@ fn platform() -> Option<String> {
 }
 
 async fn take_over(api: &Api, cache: &Cache, digest: &Digest) -> Result<(), Failure> {
-    let bytes = api.bytes(&format!("/api/v1/files/blobs/{digest}")).await?;
-    let bytes = bytes.ok_or_else(|| anyhow!("the daemon does not have {digest} any more"))?;
-    cache.put(&mut &*bytes, Some(*digest), u64::MAX)?;
+    let (cache, expected) = (cache.clone(), *digest);
+    let path = format!("/api/v1/files/blobs/{digest}");
+    let keep = move |content: &mut dyn Read| cache.put(content, Some(expected), u64::MAX);
+    api.download(&path, keep).await??;
     Ok(())
 }
 

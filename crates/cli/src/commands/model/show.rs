@@ -60,6 +60,7 @@ fn card_text(card: &Card) -> String {
     fact("longest answer", Some(or_unknown(facts.max_output_tokens.map(tokens))));
     fact("dimensions", facts.embedding_dimensions.map(|count| count.to_string()));
     fact("weights", facts.parameter_count.map(tokens));
+    fact("files", facts.file_set.clone());
     fact("quantization", facts.quantization.clone());
     fact("license", facts.license.clone());
     fact("digest", facts.digest.clone());
