@@ -48,9 +48,9 @@ type Observed = BTreeMap<String, Digest>;
 #[derive(Default)]
 struct Unpacked {
     observed: Observed,
-    /// Files that are not what was published.
+    /// Missing files that are not what was published.
     wrong: Vec<(String, Digest, Digest)>,
-    /// Files that are links there.
+    /// Missing files that are links there.
     links: Vec<String>,
 }
 
@@ -123,7 +123,8 @@ impl Library {
         if !comes_whole {
             return self.one_by_one(found, &source, &access, registry, &missing, on_progress).await;
         }
-        let mut observed = self.whole(found, &source, &access, registry, on_progress).await?;
+        let mut observed =
+            self.whole(found, &source, &access, registry, &missing, on_progress).await?;
         // An archive may leave out what its repository has (`export-ignore`).
         let left = self::missing(&self.cache, registry, &missing, &observed);
         match access {
@@ -379,6 +380,7 @@ impl Library {
         source: &FileSource,
         access: &Access,
         registry: &Arc<Registry>,
+        missing: &[u32],
         on_progress: OnProgress<'_>,
     ) -> Result<Observed, FilesError> {
         let on_bytes = |done, total| on_progress(Progress::Bytes { done, total });
@@ -411,6 +413,7 @@ impl Library {
         let work = Unpacking {
             cache: self.cache.clone(),
             registry: Arc::clone(registry),
+            missing: missing.iter().copied().collect(),
             name,
             has_top_folder,
             folders: registry_roots(found, source, registry),
@@ -564,6 +567,8 @@ impl Fault {
 struct Unpacking {
     cache: Cache,
     registry: Arc<Registry>,
+    /// What it is fetched for: that something else in it is wrong keeps nobody from these.
+    missing: HashSet<u32>,
     name: String,
     has_top_folder: bool,
     folders: Vec<String>,
@@ -577,8 +582,10 @@ enum UnpackError {
 
 impl Unpacking {
     fn run(self, mut archive: Archive) -> Result<Unpacked, UnpackError> {
-        let wanted: HashMap<&str, &File> =
-            self.registry.files.iter().map(|file| (file.key.as_str(), file)).collect();
+        let wanted: HashMap<&str, (u32, &File)> = (0..)
+            .zip(&self.registry.files)
+            .map(|(at, file)| (file.key.as_str(), (at, file)))
+            .collect();
         let limits =
             UnpackLimits { max_member_bytes: self.max_file_bytes, ..UnpackLimits::default() };
         let mut folders = self.folders.clone();
@@ -595,11 +602,15 @@ impl Unpacking {
                 let file = folders
                     .iter()
                     .find_map(|folder| wanted.get(member.path.below(folder)?).copied());
-                let Some(file) = file.filter(|file| seen.insert(file.key.as_str())) else {
+                let Some((at, file)) = file.filter(|(_, file)| seen.insert(file.key.as_str()))
+                else {
                     return Ok(());
                 };
+                let is_missing = self.missing.contains(&at);
                 if member.kind != MemberKind::File {
-                    unpacked.links.push(file.key.to_string());
+                    if is_missing {
+                        unpacked.links.push(file.key.to_string());
+                    }
                     return Ok(());
                 }
                 match batch.put(member.content, file.digest, self.max_file_bytes) {
@@ -610,7 +621,9 @@ impl Unpacking {
                         Ok(())
                     }
                     Err(CacheError::WrongDigest { expected, got }) => {
-                        unpacked.wrong.push((file.key.to_string(), expected, got));
+                        if is_missing {
+                            unpacked.wrong.push((file.key.to_string(), expected, got));
+                        }
                         Ok(())
                     }
                     // What the archive itself does wrong is said by whoever reads it.

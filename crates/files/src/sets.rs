@@ -223,7 +223,7 @@ impl Library {
         if hits.len() > 1 {
             let readings = hits
                 .iter()
-                .map(|(_, reference, path)| crate::address::canonical(source, reference, path));
+                .map(|(_, reference, path)| crate::address::unmistakable(source, reference, path));
             return Err(FilesError::Ambiguous {
                 text: text.to_owned(),
                 readings: readings.collect(),
@@ -250,6 +250,28 @@ impl Library {
             }
         }
         Err(first.unwrap_or_else(|| FilesError::NoRefs(source.name.clone())))
+    }
+
+    /// Returns what is synced of a source at a ref. At a commit that a synced branch or tag was
+    /// found at, that is the same, and nobody has to be asked. Blocks.
+    pub(crate) fn known_at(
+        &self,
+        source: &FileSource,
+        reference: &GitRef,
+    ) -> Result<Option<FileRef>, FilesError> {
+        let publishes = source.spec.publishes;
+        if let Some(found) = self.synced(publishes, &source.key, reference)? {
+            return Ok(Some(found));
+        }
+        let is_it = |found: &FileRef| {
+            found.source == source.key
+                && found.found.commit().is_some_and(|commit| {
+                    commit.len() == reference.as_str().len()
+                        && commit.eq_ignore_ascii_case(reference.as_str())
+                })
+        };
+        let found = self.refs(Some(publishes))?.into_iter().find(is_it);
+        Ok(found.map(|found| FileRef { reference: reference.clone(), ..found }))
     }
 
     async fn models_at(

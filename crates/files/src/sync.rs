@@ -213,9 +213,15 @@ impl Library {
     ) -> Result<Outcome, FilesError> {
         let (publishes, address) = (source.spec.publishes, format!("{}@{reference}", source.name));
         let before = {
-            let (library, key, reference) = (self.clone(), source.key.clone(), reference.clone());
-            let before =
-                tokio::task::spawn_blocking(move || library.synced(publishes, &key, &reference));
+            let (library, source, reference) = (self.clone(), source.clone(), reference.clone());
+            let only_missing = asked.only_missing && !asked.force;
+            let before = tokio::task::spawn_blocking(move || {
+                if only_missing {
+                    library.known_at(&source, &reference)
+                } else {
+                    library.synced(publishes, &source.key, &reference)
+                }
+            });
             before.await.map_err(|_| FilesError::CutOff)??
         };
         if let Some(before) = before.as_ref().filter(|_| !asked.force) {
