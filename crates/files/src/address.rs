@@ -1,7 +1,7 @@
 //! Addresses: `{source}@{ref}/{path}`, and what they mean.
 //!
 //! A ref may hold slashes, and so may a path; which is which is found by the refs that are known,
-//! and `%2F` in the ref says it outright.
+//! and `%2F` in the ref or in the path says it outright.
 
 use crate::source::FileSource;
 use callsheet_types::GitRef;
@@ -68,11 +68,12 @@ impl Address {
 
 /// Returns the ways to read ref and path, the shortest ref first.
 pub fn splits(rest: &str) -> Vec<Split> {
-    let (first, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if let Some(decoded) = decoded(first) {
-        let reference = GitRef::new(&decoded);
+    if rest.to_ascii_lowercase().contains("%2f") {
+        // What divides ref and path is the only slash that may stand for that.
+        let (first, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let reference = GitRef::new(&decoded(first));
         return reference
-            .map(|reference| Split { reference, path: path.to_owned() })
+            .map(|reference| Split { reference, path: decoded(path) })
             .into_iter()
             .collect();
     }
@@ -84,10 +85,8 @@ pub fn splits(rest: &str) -> Vec<Split> {
     .collect()
 }
 
-/// Returns a ref that was written with `%2F`; `None` where it was not.
-fn decoded(text: &str) -> Option<String> {
-    let lower = text.to_ascii_lowercase();
-    lower.contains("%2f").then(|| text.replace("%2F", "/").replace("%2f", "/"))
+fn decoded(text: &str) -> String {
+    text.replace("%2F", "/").replace("%2f", "/")
 }
 
 /// Returns the address in the form that can be read in one way only.
@@ -97,6 +96,16 @@ pub fn canonical(source: &FileSource, reference: &GitRef, path: &str) -> String 
         format!("{}@{reference}", source.name)
     } else {
         format!("{}@{reference}/{path}", source.name)
+    }
+}
+
+/// Returns the address in a form that can be read in one way only whatever else is known: for
+/// where the usual one cannot.
+pub(crate) fn unmistakable(source: &FileSource, reference: &GitRef, path: &str) -> String {
+    if reference.as_str().contains('/') {
+        canonical(source, reference, path)
+    } else {
+        canonical(source, reference, &path.replace('/', "%2F"))
     }
 }
 
@@ -127,6 +136,7 @@ mod tests {
             [pair("feature", "x/m"), pair("feature/x", "m"), pair("feature/x/m", "")]
         );
         assert_eq!(readings("feature%2Fx/m"), [pair("feature/x", "m")]);
+        assert_eq!(readings("feature/x%2Fm"), [pair("feature", "x/m")]);
         assert_eq!(readings("develop"), [pair("develop", "")]);
     }
 }

@@ -210,7 +210,7 @@ impl FilesError {
             Self::NoSource { known, .. } => format!("Available sources: {}", known.join(", ")),
             Self::NoModel { near, .. } if !near.is_empty() => format!("did you mean {}?", near.join(" or ")),
             Self::NoModel { .. } => "`callsheet files list --verbose` names all models".to_owned(),
-            Self::Ambiguous { .. } => "write one of them, with %2F for the slashes of a ref".to_owned(),
+            Self::Ambiguous { .. } => "write one of them".to_owned(),
             Self::WrongDigest { .. } => {
                 "whoever publishes it has changed the file without its registry, or something on the way has".to_owned()
             }
