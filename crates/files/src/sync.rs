@@ -264,6 +264,8 @@ impl Library {
         if let Some(before) = before.as_ref().filter(|before| !asked.force && same(before, &next)) {
             return Ok(Outcome::Skipped(Box::new(before.clone()), "already cached"));
         }
+        // The text of a large registry is held once, and no longer than it is needed.
+        drop(discovered);
         if next.root.is_none() {
             next.root = self.find_root(source, &next, &registry).await?;
         }
@@ -291,7 +293,7 @@ impl Library {
             let (library, source, kept, actor) =
                 (self.clone(), source.clone(), next.clone(), actor.to_owned());
             let kept = tokio::task::spawn_blocking(move || {
-                library.keep(&source, &kept, bytes.as_deref(), &registry, &actor)
+                library.keep(&source, &kept, bytes, &registry, &actor)
             });
             kept.await.map_err(|_| FilesError::CutOff)??;
         }
@@ -346,20 +348,22 @@ impl Library {
         &self,
         source: &FileSource,
         next: &FileRef,
-        bytes: Option<&[u8]>,
+        bytes: Option<bytes::Bytes>,
         registry: &Arc<Registry>,
         actor: &str,
     ) -> Result<(), FilesError> {
-        if let Some(bytes) = bytes {
-            self.blobs.put(bytes)?;
-            self.remember(next.publishes(), &next.digest, registry);
-        }
+        let size_bytes = match bytes {
+            Some(bytes) => {
+                self.blobs.put(&bytes)?;
+                let size_bytes = bytes.len() as u64;
+                drop(bytes);
+                self.remember(next.publishes(), &next.digest, registry);
+                size_bytes
+            }
+            None => self.blobs.get(&next.digest)?.map_or(0, |bytes| bytes.len() as u64),
+        };
         let Some(name) = source.source_name() else {
             return Err(FilesError::Question(format!("{:?} cannot be a source's key", source.key)));
-        };
-        let size_bytes = match bytes {
-            Some(bytes) => bytes.len() as u64,
-            None => self.blobs.get(&next.digest)?.map_or(0, |bytes| bytes.len() as u64),
         };
         let published =
             FileRegistry { publishes: next.publishes(), digest: next.digest, size_bytes };

@@ -3,8 +3,9 @@
 use crate::{
     files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, hub, registry_of},
     observe::daemon,
+    server,
 };
-use callsheet_testkit::{FakeGitHub, Gate, GitHubFault, GitHubHost, TestServer, TestServerBuilder};
+use callsheet_testkit::{FakeGitHub, Gate, GitHubFault, GitHubHost, TestServer};
 
 /// Where the source of the tests is fetched from, without its table.
 const COPY: [&str; 4] = ["files", "copy", "mf6/test@develop/deep", "out"];
@@ -68,8 +69,7 @@ async fn parallel_is_how_many_come_at_once() {
 }
 
 async fn mirror(hub: &FakeGitHub) -> TestServer {
-    let server: TestServerBuilder = daemon(&format!("{SOURCE}{}", hub.config()));
-    server.start().await
+    server(&format!("{SOURCE}{}", hub.config())).start().await
 }
 
 #[tokio::test]

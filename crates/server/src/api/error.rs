@@ -70,7 +70,11 @@ impl ApiError {
         }
         if let Self::Files(error) = self {
             let (status, code) = files(error);
-            return (status, code, callsheet_files::with_causes(&**error), error.hint());
+            let hint = match &**error {
+                FilesError::Publish(error) => Some(publish(error).2.to_owned()),
+                error => error.hint(),
+            };
+            return (status, code, callsheet_files::with_causes(&**error), hint);
         }
         let (status, code, message, hint) = self.say_plainly();
         (status, code, message, hint.map(str::to_owned))
@@ -304,6 +308,19 @@ fn store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
             StatusCode::BAD_REQUEST,
             "invalid_request",
             "`cursor` is the `next` of the page before, with the same order",
+        ),
+        StoreError::DamagedBlob { .. } => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "blob_damaged",
+            "`callsheet files sync --force` fetches a registry file again",
+        ),
+        StoreError::Denied { .. }
+        | StoreError::NoBucket { .. }
+        | StoreError::Unexpected { .. }
+        | StoreError::BadVariable { .. } => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "blobs_failed",
+            "store.blobs in the config file says where blobs are, and AWS_… variables how one gets in",
         ),
         StoreError::Expired { .. } | StoreError::PastEnd { .. } => (
             StatusCode::GONE,
