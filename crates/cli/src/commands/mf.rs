@@ -223,7 +223,8 @@ async fn clear(
     if !context.global.json {
         print(&format!("Will clear:\n  {}\n", would.registries.join("\n  ")))?;
     }
-    if !asked.force && !confirmed("this forgets them, and the files that nothing else names")? {
+    let what = "this forgets them, and the files that nothing else names";
+    if !asked.force && !confirmed(what, "--force does it without asking")? {
         return print("Cancelled\n");
     }
     let cleared = cleared(context, &which, false).await?;

@@ -418,7 +418,8 @@ async fn clear(context: &Context, asked: &ClearFiles) -> Result<(), Failure> {
                 would.removed.files,
                 ByteSize(would.removed.bytes)
             );
-            if !confirmed(&text)? {
+            let without = "--yes does it without asking, --dry-run only says what it would do";
+            if !confirmed(&text, without)? {
                 return Err(Failure::new(anyhow!("nothing was cleared")));
             }
         }
@@ -443,10 +444,9 @@ async fn clear(context: &Context, asked: &ClearFiles) -> Result<(), Failure> {
 }
 
 /// Asks a person; where there is none, says how to do without.
-pub(super) fn confirmed(what: &str) -> Result<bool, Failure> {
+pub(super) fn confirmed(what: &str, without: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(anyhow!("{what}, and nobody is there to be asked"))
-            .hint("--yes does it without asking, --dry-run only says what it would do"));
+        return Err(Failure::new(anyhow!("{what}, and nobody is there to be asked")).hint(without));
     }
     eprint(&format!("{what}. Go on? [y/N] "));
     let mut answer = String::new();
