@@ -282,9 +282,8 @@ impl Library {
         on_progress: OnProgress<'_>,
     ) -> Result<Located, FilesError> {
         let publishes = source.spec.publishes;
-        let (library, key, reference) = (self.clone(), source.key.clone(), split.reference.clone());
-        let found =
-            tokio::task::spawn_blocking(move || library.synced(publishes, &key, &reference));
+        let (library, wanted, reference) = (self.clone(), source.clone(), split.reference.clone());
+        let found = tokio::task::spawn_blocking(move || library.known_at(&wanted, &reference));
         let found = match found.await.map_err(|_| FilesError::CutOff)?? {
             Some(found) => found,
             None => {
@@ -456,14 +455,13 @@ pub(crate) fn matching(
             names.push(rest);
         }
     }
-    for name in &names {
-        if let Some(model) = registry.model(name) {
-            return vec![model.clone()];
-        }
-        if let Some(example) = registry.example(name) {
-            let models = example.models.iter().filter_map(|model| registry.model(model));
-            return models.cloned().collect();
-        }
+    // A model may have the name of the example that it is in, and then has the others' files, too.
+    if let Some(model) = names.iter().find_map(|name| registry.model(name)) {
+        return vec![model.clone()];
+    }
+    if let Some(example) = names.iter().find_map(|name| registry.example(name)) {
+        let models = example.models.iter().filter_map(|model| registry.model(model));
+        return models.cloned().collect();
     }
     if is_pattern(path) {
         let globs = names.iter().filter_map(|name| {
@@ -542,4 +540,26 @@ fn near(registry: &Registry, found: &FileRef, path: &str) -> Vec<String> {
         .collect();
     close.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     close.into_iter().take(MOST_NEAR).map(|(_, name)| found.canonical(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Registry, matching};
+    use crate::registry::Publishes;
+
+    #[test]
+    fn a_model_goes_before_the_example_of_its_name() {
+        let registry = b"files = {'a/m' = {}, 'a/in/m' = {}, 'b/in/m' = {}}\n\
+            [models]\n's/a' = ['a/m', 'a/in/m']\n's/a/in' = ['a/in/m']\n's/b/in' = ['b/in/m']\n\
+            [examples]\na = ['s/a', 's/a/in']\nb = ['s/b/in']\n";
+        let registry = Registry::parse(Publishes::Models, registry).unwrap();
+        let names = |path: &str| -> Vec<String> {
+            let found = matching(&registry, "s", &[], path);
+            found.into_iter().map(|model| model.name.into()).collect()
+        };
+        assert_eq!(names("a"), ["s/a"]);
+        assert_eq!(names("s/a"), ["s/a"]);
+        assert_eq!(names("b"), ["s/b/in"]);
+        assert_eq!(names("a/in"), ["s/a/in"]);
+    }
 }
