@@ -1,11 +1,12 @@
 //! End to end: official clients, and a real llama.cpp that dies under load, through the real
-//! binary with a real config file.
+//! binary with a real config file; and models' files, to and from the Python package for them.
 //!
 //! Started by `cargo xtask e2e`, which builds the binary first. A part whose tools cannot be had
 //! on this machine is skipped, visibly; a part that fails makes the whole fail.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command for a terminal")]
 
+mod files;
 mod llama;
 mod load;
 mod official;
@@ -22,7 +23,7 @@ enum Outcome {
     Skipped(String),
 }
 
-const PARTS: [&str; 3] = ["python", "node", "llama"];
+const PARTS: [&str; 4] = ["python", "node", "llama", "files"];
 
 fn main() -> ExitCode {
     let mut parts: Vec<String> = std::env::args().skip(1).collect();
@@ -49,7 +50,8 @@ async fn run(parts: &[String]) -> ExitCode {
         let outcome = match part.as_str() {
             "python" => official::python().await,
             "node" => official::node().await,
-            _ => llama::run().await,
+            "llama" => llama::run().await,
+            _ => files::run().await,
         };
         let seconds = started.elapsed().as_secs_f64();
         match outcome {

@@ -54,25 +54,40 @@ pub(crate) fn ensure_postgres() -> Result<(), String> {
 /// Makes sure that Moto is there, of which tests start S3 servers of their own; otherwise says what
 /// is missing. It lies where `callsheet_testkit::s3::folder` looks for it.
 pub(crate) fn ensure_moto() -> Result<(), String> {
+    let packages = ["moto[s3]==5.2.5", "flask", "flask-cors"];
+    ensure_python("moto", &packages, "import boto3, flask, moto.server").map(drop)
+}
+
+/// Makes sure that the Python package is there whose registries are read and written, and beside
+/// which files are measured; returns its virtual environment, or says what is missing.
+pub(crate) fn ensure_modflow_devtools() -> Result<PathBuf, String> {
+    let packages = ["modflow-devtools[models]==1.9.2"];
+    let check = "from importlib.metadata import version; import modflow_devtools.models; \
+                 assert version('modflow-devtools') == '1.9.2'";
+    ensure_python("modflow-devtools", &packages, check)
+}
+
+/// Makes sure that a virtual environment in the user's cache has Python packages with which this
+/// runs.
+fn ensure_python(name: &str, packages: &[&str], check: &str) -> Result<PathBuf, String> {
     let cache = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
         .ok_or("neither XDG_CACHE_HOME nor HOME says where it may lie")?;
-    let folder = cache.join("callsheet-tests").join("moto");
+    let folder = cache.join("callsheet-tests").join(name);
     let python = folder.join("bin/python");
-    let has_moto = || works(Command::new(&python).args(["-c", "import boto3, flask, moto.server"]));
-    if has_moto() {
-        return Ok(());
+    let is_there = || works(Command::new(&python).args(["-c", check]));
+    if is_there() {
+        return Ok(folder);
     }
     ensure_python_venv()?;
     let made = run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let packages = ["moto[s3]==5.2.5", "flask", "flask-cors"];
     let installed = made.and_then(|()| run(Command::new(&python).args(install).args(packages)));
-    if installed.is_ok() && has_moto() {
-        return Ok(());
+    if installed.is_ok() && is_there() {
+        return Ok(folder);
     }
-    Err("Moto cannot be installed (pip install 'moto[s3]' flask flask-cors)".to_owned())
+    Err(format!("{name} cannot be installed (pip install '{}')", packages.join("' '")))
 }
 
 /// Installs a Debian package where that is possible without a question.

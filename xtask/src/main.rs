@@ -15,8 +15,10 @@ const USAGE: &str = "\
 Usage: cargo xtask <command>
 
   test [--no-e2e]          everything that must hold before a change is merged
-  e2e [PART…]              official clients and a real llama.cpp through the real binary;
-                           parts: python, node, llama
+  e2e [PART…]              official clients, a real llama.cpp, and the Python package for models'
+                           files, through the real binary; parts: python, node, llama, files
+  bench files [OPTION…]    models' files: index, sync, list, copy, beside openssl and the Python
+                           package; --help lists options
   bench fleet [OPTION…]    the fleet's index, picks and queries beside a baseline
   bench gateway [OPTION…]  callsheet beside nginx and a direct connection; --help lists options
   bench models [OPTION…]   catalogs: import, plan, list, search, refresh, apply; --help lists options
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(test::EndToEnd::Run),
         ["test", "--no-e2e"] => test::run(test::EndToEnd::Leave),
         ["e2e", rest @ ..] => e2e::run(rest),
+        ["bench", "files", rest @ ..] => bench::files(rest),
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),
         ["bench", "gateway", rest @ ..] => bench::gateway(rest),
         ["bench", "models", rest @ ..] => bench::models(rest),
