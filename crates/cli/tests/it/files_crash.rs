@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const ROUNDS: u32 = 25;
+const KILLS: u32 = 25;
 const SYNC: [&str; 4] = ["files", "sync", "--source", "mf6/test"];
 
 /// A model of many files, some of which are others in the other state.
@@ -61,18 +61,39 @@ impl Scene {
     }
 }
 
-/// Starts a command and kills it at this moment; returns whether it was done before.
-async fn killed(home: &Home, args: &[&str], at: Duration) -> bool {
-    let mut child = home.command(args).spawn().unwrap();
-    // The moment itself is what is tried out.
-    let done = tokio::time::timeout(at, child.wait()).await.is_ok();
-    child.kill().await.unwrap();
-    done
+/// Kills commands at moments that are spread over the time that they take.
+struct Killer {
+    /// How long one takes that nobody kills, as far as is known.
+    undisturbed: Duration,
+    kills: u32,
+    tries: u32,
 }
 
-/// Returns the moment of a round: all of them are spread over the time that a command takes.
-fn moment(undisturbed: Duration, round: u32) -> Duration {
-    undisturbed * (2 * round + 1) / (2 * ROUNDS)
+impl Killer {
+    fn new(undisturbed: Duration) -> Self {
+        Self { undisturbed, kills: 0, tries: 0 }
+    }
+
+    fn is_done(&self) -> bool {
+        assert!(self.tries < 6 * KILLS, "{} of {} were killed", self.kills, self.tries);
+        self.kills == KILLS
+    }
+
+    /// Starts a command and kills it, unless it is done before.
+    async fn kill(&mut self, home: &Home, args: &[&str]) {
+        self.tries += 1;
+        let mut child = home.command(args).spawn().unwrap();
+        let started = Instant::now();
+        // Multiples of the golden ratio leave no moment out, however many there are.
+        let part = (f64::from(self.tries) * 0.618_034).fract();
+        // The moment itself is what is tried out.
+        let ended = tokio::time::timeout(self.undisturbed.mul_f64(part), child.wait()).await;
+        match ended {
+            Ok(_) => self.undisturbed = started.elapsed(),
+            Err(_) => self.kills += 1,
+        }
+        child.kill().await.unwrap();
+    }
 }
 
 fn forget(home: &Home) {
@@ -89,22 +110,20 @@ async fn copies_are_killed(single_files: usize) {
     let copy = ["files", "copy", "mf6/test@develop/large", "out"];
     let started = Instant::now();
     home.ok(&copy).await;
-    let undisturbed = started.elapsed();
-    let mut kills = 0;
-    for round in 0..ROUNDS {
+    let mut killer = Killer::new(started.elapsed());
+    while !killer.is_done() {
         // Every other one finds what the one before has left.
-        if round % 2 == 0 {
+        if killer.tries.is_multiple_of(2) {
             forget(&home);
         }
         let _ = std::fs::remove_dir_all(home.path("work/out"));
-        kills += u32::from(!killed(&home, &copy, moment(undisturbed, round)).await);
+        killer.kill(&home, &copy).await;
         // Either all of it is there, or nothing.
         if home.path("work/out").exists() {
             assert_eq!(home.files("work/out"), scene.states[0].1);
         }
         scene.check(&home, 0).await;
     }
-    assert!(kills >= 5, "{kills} of {ROUNDS} were killed before they were done");
 }
 
 #[tokio::test]
@@ -125,12 +144,12 @@ async fn a_killed_sync_leaves_the_old_state_or_the_new_one() {
     scene.repository.branch("develop", &scene.states[1].0);
     let started = Instant::now();
     home.ok(&SYNC).await;
-    let undisturbed = started.elapsed();
-    let (mut kills, mut state) = (0, 1);
-    for round in 0..ROUNDS {
+    let mut killer = Killer::new(started.elapsed());
+    let mut state = 1;
+    while !killer.is_done() {
         let next = 1 - state;
         scene.repository.branch("develop", &scene.states[next].0);
-        kills += u32::from(!killed(&home, &SYNC, moment(undisturbed, round)).await);
+        killer.kill(&home, &SYNC).await;
         let shown = home.ok(&["files", "show", "mf6/test@develop/large", "--json"]).await.json();
         let commit = shown[0]["commit"].as_str().unwrap();
         assert!(scene.states.iter().any(|(known, _)| known == commit), "{commit}");
@@ -138,7 +157,6 @@ async fn a_killed_sync_leaves_the_old_state_or_the_new_one() {
         scene.check(&home, next).await;
         state = next;
     }
-    assert!(kills >= 5, "{kills} of {ROUNDS} were killed before they were done");
 }
 
 #[tokio::test]
@@ -148,25 +166,19 @@ async fn a_killed_gc_removes_nothing_that_is_named() {
     let gc = ["files", "gc"];
     home.ok(&["files", "fetch", "mf6/test@develop/large"]).await;
     let mut state = 0;
-    let (mut kills, mut undisturbed) = (0, None);
-    for round in 0..=ROUNDS {
+    // Too long at first, so that the first one is not killed.
+    let mut killer = Killer::new(callsheet_testkit::PATIENCE);
+    while !killer.is_done() {
         state = 1 - state;
         scene.repository.branch("develop", &scene.states[state].0);
         home.ok(&SYNC).await;
         home.ok(&["files", "fetch", "mf6/test@develop/large"]).await;
-        let Some(undisturbed) = undisturbed else {
-            let started = Instant::now();
-            home.ok(&gc).await;
-            undisturbed = Some(started.elapsed());
-            continue;
-        };
-        kills += u32::from(!killed(&home, &gc, moment(undisturbed, round - 1)).await);
+        killer.kill(&home, &gc).await;
         // All that is named is still there.
         home.ok(&["--offline", "files", "copy", "mf6/test@develop/large", "out"]).await;
         std::fs::remove_dir_all(home.path("work/out")).unwrap();
         scene.check(&home, state).await;
     }
-    assert!(kills >= 5, "{kills} of {ROUNDS} were killed before they were done");
 }
 
 #[tokio::test]

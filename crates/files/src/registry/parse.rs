@@ -24,17 +24,17 @@ pub(super) fn parse(publishes: Publishes, bytes: &[u8]) -> Result<Registry, Regi
     for statement in Statements::of(text) {
         match statement.map_err(fail)? {
             Statement::Table(path) => {
-                table = outline.table(&path).map_err(|at| fail(taken(at)))?;
+                table = outline.table(&path).map_err(|at| fail(taken(text, at)))?;
                 header = path;
                 reader.open(&place(&header, &[]), false);
             }
             Statement::Element(path) => {
-                table = outline.element(&path).map_err(|at| fail(taken(at)))?;
+                table = outline.element(&path).map_err(|at| fail(taken(text, at)))?;
                 header = path;
                 reader.open(&place(&header, &[]), true);
             }
             Statement::Pair(path, value) => {
-                outline.pair(table, &path).map_err(|at| fail(taken(at)))?;
+                outline.pair(table, &path).map_err(|at| fail(taken(text, at)))?;
                 reader.put(&place(&header, &path), value);
             }
         }
@@ -64,8 +64,9 @@ fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at.min(text.len())].split(|&byte| byte == b'\n').count()
 }
 
-fn taken(span: toml_parser::Span) -> Fault {
-    Fault { at: span.start(), message: "this key stands there twice".to_owned() }
+fn taken(text: &str, span: toml_parser::Span) -> Fault {
+    let key = text.get(span.start()..span.end()).unwrap_or_default();
+    Fault { at: span.start(), message: format!("the key {key} stands there twice") }
 }
 
 fn place<'k>(header: &'k [Key<'_>], path: &'k [Key<'_>]) -> Vec<&'k str> {

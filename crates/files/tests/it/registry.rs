@@ -168,11 +168,11 @@ fn a_registry_file_with_a_fault_is_refused_with_its_place() {
             "files.'A' = {}\nfiles.'a-' = {}\nfiles.'a/b' = {}",
             "`files.A` is a file, and the folder of \"a/b\"",
         ),
-        ("\n\nfiles.a = {}\nfiles.a = {}", "line 4 is no TOML: this key stands there twice"),
-        ("[files.a]\n[files.a]", "line 2 is no TOML: this key stands there twice"),
+        ("\n\nfiles.a = {}\nfiles.a = {}", "line 4 is no TOML: the key a stands there twice"),
+        ("[files.a]\n[files.a]", "line 2 is no TOML: the key a stands there twice"),
         (
             "[files.a]\nhash = 1\nurl = ''\nhash = 1",
-            "line 4 is no TOML: this key stands there twice",
+            "line 4 is no TOML: the key hash stands there twice",
         ),
         (
             "[models]\nm = [\n  'a'\n  'b']\n",
