@@ -103,11 +103,15 @@ impl Library {
             .filter(move |source| publishes.is_none_or(|all| source.spec.publishes == all))
     }
 
-    /// Returns the source of a key or a name.
+    /// Returns the source of a key or a name. Of several of one name, the one that is not switched
+    /// off is meant.
     pub fn source(&self, publishes: Publishes, name: &str) -> Result<&FileSource, FilesError> {
-        let by_key = self.sources.get(&(publishes, name.to_owned()));
-        let found =
-            by_key.or_else(|| self.sources_of(Some(publishes)).find(|source| source.name == name));
+        if let Some(source) = self.sources.get(&(publishes, name.to_owned())) {
+            return Ok(source);
+        }
+        let named: Vec<_> =
+            self.sources_of(Some(publishes)).filter(|source| source.name == name).collect();
+        let found = one_of(name, &named)?;
         found.ok_or_else(|| FilesError::NoSource {
             name: name.to_owned(),
             known: self.known(publishes),
@@ -306,6 +310,22 @@ impl Library {
         let address = format!("{}@{reference}", source.name);
         let downloaded = downloaded.map_err(|cause| FilesError::Fetch { address, cause })?;
         Ok((url, Archive::Downloaded(downloaded)))
+    }
+}
+
+/// Returns the one of several sources of one name that is not switched off.
+pub(crate) fn one_of<'a>(
+    name: &str,
+    named: &[&'a FileSource],
+) -> Result<Option<&'a FileSource>, FilesError> {
+    let on: Vec<_> = named.iter().filter(|source| !source.spec.refs.is_empty()).collect();
+    match on[..] {
+        [] => Ok(named.first().copied()),
+        [only] => Ok(Some(only)),
+        _ => Err(FilesError::Ambiguous {
+            text: name.to_owned(),
+            readings: on.iter().map(|source| source.key.clone()).collect(),
+        }),
     }
 }
 

@@ -136,8 +136,15 @@ impl Library {
                 is_verified: file.digest.is_some(),
             });
         }
+        let mut called = found.clone();
+        match self.source(found.publishes(), &found.name) {
+            // Its name means another source, or nobody knows which.
+            Ok(source) if source.key != found.source => called.name.clone_from(&found.source),
+            Err(FilesError::Ambiguous { .. }) => called.name.clone_from(&found.source),
+            _ => {}
+        }
         Ok(FileSet {
-            address: found.canonical(short_name(&found.name, &model.name)),
+            address: called.canonical(short_name(&found.name, &model.name)),
             publishes: found.publishes(),
             source: found.source.clone(),
             reference: found.reference.clone(),
@@ -178,6 +185,7 @@ impl Library {
     ) -> Result<FileSource, FilesError> {
         match self.source(publishes, name) {
             Ok(source) => Ok(source.clone()),
+            Err(error @ FilesError::Ambiguous { .. }) => Err(error),
             Err(error) => {
                 let refs = self.all_refs(publishes).await?;
                 let found =
@@ -331,7 +339,16 @@ impl Library {
         }
         // Of sources where one's name begins with the other's, the longer one is meant.
         sources.sort_by_key(|(_, _, length)| std::cmp::Reverse(*length));
-        if let Some((source, path, _)) = sources.first() {
+        let alike: Vec<_> = sources
+            .iter()
+            .take_while(|(_, _, length)| *length == sources[0].2)
+            .map(|(source, ..)| *source)
+            .collect();
+        let meant = crate::library::one_of(name, &alike)?;
+        let is_meant = |(source, ..): &&(&FileSource, String, usize)| {
+            meant.is_some_and(|meant| meant.key == source.key)
+        };
+        if let Some((source, path, _)) = sources.iter().find(is_meant) {
             let synced = self.all_refs(publishes).await?;
             let is_synced = |reference: &&GitRef| {
                 synced

@@ -158,8 +158,10 @@ impl Library {
         for name in &asked.sources {
             match (self.source(publishes, name), &asked.repo) {
                 (Ok(source), _) => sources.push(source.clone()),
-                (Err(_), Some(repo)) => sources.push(ad_hoc(publishes, name, repo)?),
-                (Err(error), None) => return Err(error),
+                (Err(FilesError::NoSource { .. }), Some(repo)) => {
+                    sources.push(ad_hoc(publishes, name, repo)?);
+                }
+                (Err(error), _) => return Err(error),
             }
         }
         match &asked.repo {

@@ -229,3 +229,46 @@ async fn examples_are_listed_and_copied_by_name() {
     let mf = home.mf(&["models", "list"]).await;
     assert_eq!(mf.stdout, "Available models:\n\nmf6/test@develop:\n  Models: 5\n  Examples: 2\n");
 }
+
+#[tokio::test]
+async fn of_several_sources_of_one_name_each_is_called_by_its_key() {
+    let fork = "[sources.a-fork]\nrepo = \"me/fork\"\nname = \"mf6/test\"\nrefs = [\"develop\"]\npath = \"mf6\"\n";
+    let (hub, _repository, home) = scene(&format!("{SOURCE}{fork}")).await;
+    let repository = hub.repository("me/fork");
+    let mut files = MORE;
+    files[1].1 = "forked layer";
+    repository.branch("develop", &commit(&repository, &files));
+    let says = "may be a-fork or modflow6-testmodels\nhint: write one of them\n";
+    for (address, text) in
+        [("mf6/test@develop/test001", "mf6/test"), ("mf6/test/test001", "mf6/test/test001")]
+    {
+        let said = home.fails(1, &["files", "copy", address, "no"]).await;
+        assert_eq!(said, format!("error: '{text}' {says}"));
+    }
+    for command in [&["files", "sync", "--source"][..], &["source", "show"], &["source", "remove"]]
+    {
+        let said = home.fails(1, &[command, &["mf6/test"]].concat()).await;
+        assert_eq!(said, format!("error: 'mf6/test' {says}"));
+    }
+    assert_eq!(hub.request_count(), 0);
+    for (key, content) in [("a-fork", "forked layer"), ("modflow6-testmodels", "one layer")] {
+        let address = format!("{key}@develop/test001");
+        let copied = home.ok(&["files", "copy", &address, key]).await;
+        // What is said can be used.
+        assert!(
+            copied.stdout.starts_with(&format!("copied {address} to {key}: 2 files")),
+            "{copied:?}"
+        );
+        assert_eq!(home.files(&format!("work/{key}"))["model.dis"], content.as_bytes());
+        assert_eq!(meant(&home, &format!("{key}/test001")).await, [address]);
+    }
+    // One that is switched off leaves its name to the other.
+    home.write_config(&format!(
+        "{SOURCE}{}\n{}",
+        fork.replace("[\"develop\"]", "[]"),
+        hub.config()
+    ));
+    assert_eq!(meant(&home, "mf6/test@develop/test001").await, ["mf6/test@develop/test001"]);
+    assert_eq!(meant(&home, "mf6/test/test001").await, ["mf6/test@develop/test001"]);
+    assert_eq!(meant(&home, "a-fork@develop/test001").await, ["a-fork@develop/test001"]);
+}

@@ -1,7 +1,7 @@
 //! Refs in addresses: with slashes, known and unknown, and two of one source side by side.
 
-use crate::files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, hub, model};
-use callsheet_testkit::{FakeGitHub, FakeRepository, GitHubHost};
+use crate::files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, hub, registry_of};
+use callsheet_testkit::{ArchiveKind, FakeGitHub, FakeRepository, GitHubHost};
 
 async fn scene() -> (FakeGitHub, FakeRepository, Home) {
     let hub = hub().await;
@@ -143,5 +143,30 @@ async fn a_ref_that_is_not_there_is_said_as_it_was_written() {
     let usage = home.run(&["files", "sync", "-s", "mf6/test", "-r", "../../x"]).await;
     assert_eq!(usage.code, 2, "{usage:?}");
     assert!(!home.path("work/out").exists());
-    assert_eq!(model(&MODELS, "simple").len(), 2);
+}
+
+#[tokio::test]
+async fn refs_of_odd_names_and_releases_with_slashes_are_found() {
+    let (hub, repository, home) = scene().await;
+    let made = commit(&repository, &changed("odd"));
+    for reference in ["fix/#12+\u{fc}", "100%", "a&b=c", "v1.0@rc", "@x", "HEAD-ish"] {
+        repository.branch(reference, &made);
+        let synced = home.ok(&["files", "sync", "-s", "mf6/test", "-r", reference]).await;
+        assert!(synced.stdout.starts_with(&format!("synced mf6/test@{reference} (")), "{synced:?}");
+        assert_eq!(copied(&home, &format!("mf6/test@{reference}/simple")).await, "odd");
+        let cleared =
+            home.ok(&["files", "clear", "-s", "mf6/test", "-r", reference, "--yes"]).await;
+        assert!(
+            cleared.stdout.starts_with(&format!("cleared mf6/test@{reference}:")),
+            "{cleared:?}"
+        );
+    }
+    let zip = repository.archive(&made, ArchiveKind::Zip);
+    let registry = registry_of(&changed("odd")).into_bytes();
+    repository.release("rel/2026", [("models.toml", registry), ("mf6.zip", zip.to_vec())]);
+    repository.delete_tag("rel/2026");
+    assert_eq!(copied(&home, "mf6/test@rel/2026/simple").await, "odd");
+    home.ok(&["files", "clear", "--yes"]).await;
+    assert_eq!(copied(&home, "mf6/test@rel%2F2026/mf6/simple").await, "odd");
+    assert_eq!(hub.unexpected().len(), 0, "{:?}", hub.unexpected());
 }

@@ -51,7 +51,7 @@ async fn the_seeds_registry_needs_the_sources_folder() {
         .replace("\"deep/", "\"mf6/deep/");
     repository.branch("root", &with_registry(&repository, &root));
     repository.branch("below", &with_registry(&repository, &registry_of(&MODELS)));
-    let config = "[sources.mine]\nrepo = \"me/mine\"\nname = \"mf6/test\"\nrefs = [\"root\"]\n";
+    let config = "[sources.modflow6-testmodels]\nrepo = \"me/mine\"\nname = \"mf6/test\"\nrefs = [\"root\"]\n";
     let home = Home::with(&hub, config);
     all_are_copied(&home, "mf6/test@root").await;
     // What is cached already is there wherever it would be; somebody else has nothing.
@@ -64,7 +64,7 @@ async fn the_seeds_registry_needs_the_sources_folder() {
         let home = Home::with(
             &hub,
             &format!(
-                "[sources.mine]\nrepo = \"me/mine\"\nname = \"mf6/test\"\npath = \"{folder}\"\n"
+                "[sources.modflow6-testmodels]\nrepo = \"me/mine\"\nname = \"mf6/test\"\npath = \"{folder}\"\n"
             ),
         );
         all_are_copied(&home, "mf6/test@below").await;
@@ -100,10 +100,10 @@ async fn the_python_packages_registry_is_followed_for_forks_mirrors_and_other_re
         let repository = hub.repository(repo);
         repository.branch(reference, &with_registry(&repository, &peers(&base)));
         let config = format!(
-            "[sources.mine]\nrepo = \"{repo}\"\nname = \"mf6/test\"\nrefs = [\"{reference}\"]\n"
+            "[sources.modflow6-testmodels]\nrepo = \"{repo}\"\nname = \"mf6/test\"\nrefs = [\"{reference}\"]\n"
         );
         let home = Home::with(&hub, &config);
-        let synced = home.ok(&["files", "sync", "--source", "mine"]).await;
+        let synced = home.ok(&["files", "sync", "--source", "mf6/test"]).await;
         assert!(synced.stdout.contains(": 3 models, 5 files"), "{base}: {synced:?}");
         assert!(!synced.stdout.contains("warning"), "{synced:?}");
         all_are_copied(&home, &format!("mf6/test@{}", reference.replace('/', "%2F"))).await;
@@ -119,7 +119,7 @@ async fn a_sources_folder_goes_before_what_the_addresses_say() {
     let moved = MODELS.map(|(path, content)| (path.replace("mf6/", "models/"), content.to_owned()));
     let registry = (".registry/models.toml".to_owned(), peers(&format!("{REAL}/develop/mf6")));
     repository.branch("develop", &repository.commit(moved.into_iter().chain([registry])));
-    let config = "[sources.mine]\nrepo = \"me/mine\"\nname = \"mf6/test\"\nrefs = [\"develop\"]\npath = \"models\"\n";
+    let config = "[sources.modflow6-testmodels]\nrepo = \"me/mine\"\nname = \"mf6/test\"\nrefs = [\"develop\"]\npath = \"models\"\n";
     all_are_copied(&Home::with(&hub, config), "mf6/test@develop").await;
 }
 

@@ -156,7 +156,43 @@ async fn a_broken_overlay_is_named_and_breaks_nothing_else() {
         assert!(failed.stderr.starts_with(&format!("error: {path}: ")), "{failed:?}");
         daemon.stop().await;
     }
+    // One that is no text at all, or no file.
+    let home = Home::seeing(&hub);
+    let path = home.path("config/modflow-devtools/models.toml");
+    std::fs::create_dir_all(&path).unwrap();
+    let unreadable = format!("error: {} cannot be read", path.display());
+    assert!(home.fails(1, &["files", "list"]).await.starts_with(&unreadable));
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::write(&path, b"\xff\xfe").unwrap();
+    assert!(home.fails(1, &["files", "list"]).await.starts_with(&unreadable));
+    home.ok(&["model", "list"]).await;
     assert_eq!(hub.request_count(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_source_is_not_added() {
+    let hub = hub().await;
+    let home = Home::seeing(&hub);
+    for (args, says) in [
+        (&["../x", "--repo", "a/b"][..], "source \"../x\": `key` is \"../x\""),
+        (&[".hidden", "--repo", "a/b"], "`key` is"),
+        (&["x", "--repo", "a/b", "--name", "../y"], "source \"x\": `name` is \"../y\""),
+        (&["x", "--repo", "a/b", "--path", "../y"], "source \"x\": `path` is \"../y\""),
+        (&["x", "--repo", "a/b", "--registry-path", "a/../../y"], "`registry_path` is"),
+        (&["x", "--type", "http"], "source \"x\": `url` is missing"),
+        (&["x", "--type", "http", "--url", "ftp://h/x"], "source \"x\": `url` is \"ftp://h/x\""),
+        (&["x", "--type", "http", "--url", "http://me:secret@h/x"], "source \"x\": `url` is \"…\""),
+        (&["x", "--type", "filesystem"], "source \"x\": `directory` is missing"),
+        (&["x", "--repo", "a/b", "--token-env", "ghp_a-b"], "`token_env` cannot be the name"),
+    ] {
+        let said = home.fails(1, &[&["source", "add"], args].concat()).await;
+        assert!(said.starts_with("error: source \"") && said.contains(says), "{says}: {said}");
+        assert!(!said.contains("secret@") && !said.contains("ghp_"), "{said}");
+    }
+    for args in [&["x", "--repo", "nonsense"][..], &["x", "--repo", "a/b", "--ref", "a..b"]] {
+        assert_eq!(home.run(&[&["source", "add"], args].concat()).await.code, 2);
+    }
+    assert_eq!(models(&home).await, [EXAMPLES, LARGE, TEST]);
 }
 
 #[tokio::test]

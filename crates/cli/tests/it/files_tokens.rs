@@ -1,6 +1,9 @@
 //! Tokens: they go to the hosts that are configured for them, and to no other.
 
-use crate::files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, hub, model, registry_of};
+use crate::{
+    files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, hub, model, registry_of},
+    server,
+};
 use callsheet_testkit::{ArchiveKind, FakeGitHub, FakeRepository, GitHubFault, GitHubHost};
 use std::collections::BTreeSet;
 
@@ -199,4 +202,12 @@ async fn no_token_is_ever_printed_or_kept() {
             assert!(!holds_it, "{below}/{path}");
         }
     }
+    let config = format!("[log]\nlevel = \"trace\"\n{SOURCE}{}", hub.config());
+    let mut daemon = server(&config).env("GITHUB_TOKEN", TOKEN).start().await;
+    assert_eq!(daemon.cli(["files", "sync", "--source", "mf6/test"]).await.code, 1);
+    hub.heal();
+    assert_eq!(daemon.cli(["files", "sync", "--source", "mf6/test"]).await.code, 0);
+    let log = daemon.stop().await;
+    assert!(log.contains("trying again"), "{log}");
+    assert!(!log.contains(TOKEN), "{log}");
 }

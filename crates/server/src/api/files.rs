@@ -231,11 +231,14 @@ pub(super) async fn source(
     let Path(name) = path.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
     let publishes = asked(which)?.publishes.unwrap_or_default();
     let view = with_library(&app, move |library| {
-        let views = library.source_views(Some(publishes))?;
-        let found = views.into_iter().find(|view| view.key == name || view.name == name);
-        match found {
-            Some(view) => Ok(view),
-            None => Err(library.source(publishes, &name).err().unwrap_or(FilesError::CutOff)),
+        let mut views = library.source_views(Some(publishes))?.into_iter();
+        match library.source(publishes, &name) {
+            Ok(source) => views.find(|view| view.key == source.key).ok_or(FilesError::CutOff),
+            // One that is no longer configured may still be synced.
+            Err(error @ FilesError::NoSource { .. }) => {
+                views.find(|view| view.key == name || view.name == name).ok_or(error)
+            }
+            Err(error) => Err(error),
         }
     });
     Ok(Json(view.await?))
