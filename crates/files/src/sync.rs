@@ -175,7 +175,7 @@ impl Library {
                 });
                 sources.push(match configured {
                     Some(source) => source.clone(),
-                    None => ad_hoc(publishes, repo.name(), repo)?,
+                    None => ad_hoc(publishes, repo.as_str(), repo)?,
                 });
             }
             Some(repo) => {
@@ -184,7 +184,7 @@ impl Library {
                 }
             }
             None if asked.sources.is_empty() => {
-                sources = self.sources_of(asked.publishes).cloned().collect()
+                sources = self.sources_of(asked.publishes).cloned().collect();
             }
             None => {}
         }
@@ -431,9 +431,11 @@ pub(crate) fn known_refs<'a>(source: &'a FileSource, reference: &'a GitRef) -> V
     std::iter::once(reference).chain(&source.spec.refs).collect()
 }
 
+/// Makes a source that nobody configured. Its key has a dot for each slash, which no owner has in
+/// its name, so that no two repositories are taken for one.
 fn ad_hoc(publishes: Publishes, key: &str, repo: &Repository) -> Result<FileSource, FilesError> {
     let spec = SourceSpec { publishes, repo: Some(repo.clone()), ..SourceSpec::default() };
-    let name = key.replace('/', "-");
+    let name = key.replace('/', ".");
     let mut sources = bootstrap::Sources::new();
     bootstrap::put(
         &mut sources,

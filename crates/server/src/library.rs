@@ -65,17 +65,17 @@ impl App {
     /// Returns the library as it is now: the user's overlays are read anew. Blocks.
     pub fn library(&self) -> Result<Library, FilesError> {
         let config = self.config();
-        let shelf = &self.shelf;
+        let kept = &self.shelf;
         let mut settings = settings(&config);
-        settings.usage = config.files.usage.then(|| shelf.usage.clone());
+        settings.usage = config.files.usage.then(|| kept.usage.clone());
         Ok(Library {
             store: self.catalog.store().clone(),
-            blobs: shelf.blobs.clone(),
+            blobs: kept.blobs.clone(),
             cache: Cache::open(&self.cache_dir),
             http: self.http.clone(),
             sources: Arc::new(self.file_sources(&config)?),
             settings: Arc::new(settings),
-            memory: Arc::clone(&shelf.memory),
+            memory: Arc::clone(&kept.memory),
             project: Arc::new(Cards),
         })
     }
@@ -83,36 +83,7 @@ impl App {
     /// Returns the sources: as shipped, then the overlays, then those that were added, then those of
     /// the configuration.
     fn file_sources(&self, config: &Config) -> Result<Sources, FilesError> {
-        self.sources_with(config, self.added_sources()?)
-    }
-
-    /// Returns the sources as they are without those that were added.
-    fn other_sources(&self, config: &Config) -> Result<Sources, FilesError> {
-        self.sources_with(config, Vec::new())
-    }
-
-    fn sources_with(
-        &self,
-        config: &Config,
-        added: Vec<(String, SourceSpec)>,
-    ) -> Result<Sources, FilesError> {
-        let mut folders = Vec::new();
-        if let Some(base) = dirs::config_base() {
-            // Whoever comes from the Python package has written one already.
-            folders.push(base.join("modflow-devtools"));
-            folders.push(base.join("callsheet"));
-        }
-        let mut sources = bootstrap::load(&Overlays { folders })?;
-        for (key, spec) in added {
-            // It was checked when it was added; one of another version keeps no other from working.
-            if let Err(error) = bootstrap::put(&mut sources, &key, spec, Origin::Added) {
-                tracing::warn!(%error, "a source is left out");
-            }
-        }
-        for (key, spec) in &config.sources {
-            bootstrap::put(&mut sources, key, spec.clone(), Origin::Config)?;
-        }
-        Ok(sources)
+        sources(config, self.added_sources()?)
     }
 
     fn added_sources(&self) -> Result<Vec<(String, SourceSpec)>, StoreError> {
@@ -143,7 +114,7 @@ impl App {
         let id = EntryId::new(Kind::source(), &entry_key(publishes, &key));
         let source = SourceName::api();
         let says_nothing = asked.spec == SourceSpec { publishes, ..SourceSpec::default() };
-        if says_nothing && self.other_sources(&config)?.contains_key(&(publishes, key.clone())) {
+        if says_nothing && sources(&config, Vec::new())?.contains_key(&(publishes, key.clone())) {
             // It is to be as it is without what was said here.
             let edit = Edit { entries: Vec::new(), removed: vec![id.clone()] };
             self.catalog.edit(intent, &source, &[id], |_| Ok::<_, PublishError>(edit.clone()))?;
@@ -172,7 +143,7 @@ impl App {
         let library = self.library()?;
         let found = library.source(publishes, name)?;
         let (key, origin) = (found.key.clone(), found.origin);
-        let is_below = self.other_sources(&self.config())?.contains_key(&(publishes, key.clone()));
+        let is_below = sources(&self.config(), Vec::new())?.contains_key(&(publishes, key.clone()));
         let id = EntryId::new(Kind::source(), &entry_key(publishes, &key));
         let edit = match origin {
             Origin::Config => {
@@ -196,6 +167,27 @@ impl App {
         self.catalog.edit(intent, &source, &[id], |_| Ok::<_, PublishError>(edit.clone()))?;
         Ok(origin)
     }
+}
+
+/// Returns the sources with these added ones among them.
+fn sources(config: &Config, added: Vec<(String, SourceSpec)>) -> Result<Sources, FilesError> {
+    let mut folders = Vec::new();
+    if let Some(base) = dirs::config_base() {
+        // Whoever comes from the Python package has written one already.
+        folders.push(base.join("modflow-devtools"));
+        folders.push(base.join("callsheet"));
+    }
+    let mut sources = bootstrap::load(&Overlays { folders })?;
+    for (key, spec) in added {
+        // It was checked when it was added; one of another version keeps no other from working.
+        if let Err(error) = bootstrap::put(&mut sources, &key, spec, Origin::Added) {
+            tracing::warn!(%error, "a source is left out");
+        }
+    }
+    for (key, spec) in &config.sources {
+        bootstrap::put(&mut sources, key, spec.clone(), Origin::Config)?;
+    }
+    Ok(sources)
 }
 
 fn entry_key(publishes: Publishes, key: &str) -> String {

@@ -152,7 +152,7 @@ async fn list(context: &Context, publishes: Publishes, asked: &MfList) -> Result
         return print_json(&page);
     }
     if page.registries.is_empty() {
-        let filters = filters(&asked.source, &asked.reference);
+        let filters = filters(asked.source.as_ref(), asked.reference.as_ref());
         return print(&if filters.is_empty() {
             "No cached registries. Run 'sync' first.\n".to_owned()
         } else {
@@ -213,7 +213,7 @@ async fn clear(
     };
     let would = cleared(context, &which, true).await?;
     if would.registries.is_empty() {
-        let filters = filters(&asked.source, &asked.reference);
+        let filters = filters(asked.source.as_ref(), asked.reference.as_ref());
         return print(&if filters.is_empty() {
             "No cached registries to clear\n".to_owned()
         } else {
@@ -235,8 +235,8 @@ async fn clear(
     print(&format!("Cleared {count} cached registr{}\n", if count == 1 { "y" } else { "ies" }))
 }
 
-fn filters(source: &Option<String>, reference: &Option<callsheet_types::GitRef>) -> String {
-    let source = source.as_ref().map(|source| format!("source={source}"));
-    let reference = reference.as_ref().map(|reference| format!("ref={reference}"));
+fn filters(source: Option<&String>, reference: Option<&callsheet_types::GitRef>) -> String {
+    let source = source.map(|source| format!("source={source}"));
+    let reference = reference.map(|reference| format!("ref={reference}"));
     source.into_iter().chain(reference).collect::<Vec<_>>().join(", ")
 }

@@ -213,9 +213,9 @@ async fn everything_is_synced_and_cleaned_at_once() {
     assert_eq!(home.ok(&["files", "list"]).await.stdout.lines().count(), 3);
     let asked = home.mf(&["clean", "--all"]).await;
     assert_eq!(asked.code, 1, "{asked:?}");
-    let cleaned = home.mf(&["clean", "--all", "--force"]).await;
-    assert_eq!(cleaned.code, 0, "{cleaned:?}");
-    assert!(cleaned.stdout.ends_with("Cleared 2 cached registries\n"), "{cleaned:?}");
+    let all = home.mf(&["clean", "--all", "--force"]).await;
+    assert_eq!(all.code, 0, "{all:?}");
+    assert!(all.stdout.ends_with("Cleared 2 cached registries\n"), "{all:?}");
     assert_eq!(
         home.mf(&["models", "list"]).await.stdout,
         "No cached registries. Run 'sync' first.\n"

@@ -149,8 +149,17 @@ async fn a_fork_in_place_of_a_source_is_synced_and_copied() {
     let other = hub.repository("some/body");
     other.branch("main", &with_registry(&other, &registry));
     let synced = home.mf(&["models", "sync", "--repo", "some/body", "--ref", "main"]).await;
-    assert!(synced.stdout.starts_with("  [+] Synced body@main\n"), "{synced:?}");
-    all_are_copied(&home, "body@main").await;
+    assert!(synced.stdout.starts_with("  [+] Synced some/body@main\n"), "{synced:?}");
+    all_are_copied(&home, "some/body@main").await;
+    // A fork that nobody configured is never taken for the original of the same name.
+    let original = home.mf(&["models", "list", "--source", "modflow6-testmodels"]).await.stdout;
+    fork.branch("main", &with_registry(&fork, &registry));
+    let synced = ["models", "sync", "--repo", "me/modflow6-testmodels", "--ref", "main"];
+    let synced = home.mf(&synced).await;
+    assert!(synced.stdout.starts_with("  [+] Synced me/modflow6-testmodels@main\n"), "{synced:?}");
+    all_are_copied(&home, "me/modflow6-testmodels@main").await;
+    let listed = home.mf(&["models", "list", "--source", "modflow6-testmodels"]).await.stdout;
+    assert_eq!(listed, original);
     let named = home
         .mf(&["models", "sync", "--repo", "some/body", "--ref", "main", "--source", "my/own"])
         .await;
