@@ -134,3 +134,36 @@ async fn files_without_a_hash_are_marked_and_remembered_as_they_came() {
     assert_eq!(home.files("work/three"), model(&MODELS, "simple"));
     assert_eq!(hub.request_count(), 1, "{:?}", hub.requests());
 }
+
+#[tokio::test]
+async fn several_homes_may_share_one_cache() {
+    let hub = hub().await;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("shared");
+    let config = format!("[files]\ncache_dir = \"{}\"\n{SOURCE}", cache.display());
+    let (one, other) = (Home::with(&hub, &config), Home::with(&hub, &config));
+    one.ok(&["files", "copy", "mf6/test@develop/deep", "out"]).await;
+    other.ok(&["files", "sync", "--source", "mf6/test"]).await;
+    hub.forget_requests();
+    other.ok(&["files", "copy", "mf6/test@develop/deep", "out"]).await;
+    assert_eq!(other.files("work/out"), model(&MODELS, "deep"));
+    assert_eq!(hub.request_count(), 0);
+    assert!(!one.path("cache/callsheet").exists() && cache.join("CACHEDIR.TAG").exists());
+}
+
+#[tokio::test]
+async fn a_cache_that_cannot_be_used_is_named() {
+    let hub = hub().await;
+    let home = Home::new("");
+    home.write("cache-file", "no folder");
+    let file = home.path("cache-file");
+    home.write_config(&format!(
+        "[files]\ncache_dir = \"{}\"\n{SOURCE}{}",
+        file.display(),
+        hub.config()
+    ));
+    let said = home.fails(1, &["files", "copy", "mf6/test@develop/deep", "out"]).await;
+    assert!(said.starts_with("error: ") && said.contains(&*file.display().to_string()), "{said}");
+    assert!(!home.path("work/out").exists());
+    assert_eq!(std::fs::read(&file).unwrap(), b"no folder");
+}

@@ -1,6 +1,6 @@
 //! The same through a daemon, and a daemon as a mirror for others.
 
-use crate::files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, files_of, hub, model};
+use crate::files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, files_of, finish, hub, model};
 use callsheet_testkit::{FakeGitHub, GitHubHost, TestServer};
 use callsheet_types::Digest;
 use serde_json::json;
@@ -196,4 +196,45 @@ async fn files_without_a_hash_are_published_as_they_came() {
     ));
     home.ok(&["files", "copy", "mf6/test@develop/a", "out"]).await;
     assert_eq!(home.files("work/out")["mfsim.nam"], b"simulation");
+}
+
+#[tokio::test]
+async fn a_lock_file_is_heeded_through_a_daemon_elsewhere() {
+    let hub = hub().await;
+    let server = daemon(&hub).await;
+    let home = Home::new("");
+    let url = server.url();
+    home.ok(&["--server", &url, "files", "lock", "mf6/test@develop/deep"]).await;
+    let repository = hub.repository(TEST_MODELS);
+    let mut changed = MODELS;
+    changed[3].1 = "k = 2";
+    repository.branch("develop", &commit(&repository, &changed));
+    home.ok(&["--server", &url, "files", "sync", "--source", "mf6/test"]).await;
+    home.ok(&["--server", &url, "files", "copy", "--locked", "pinned"]).await;
+    home.ok(&["--server", &url, "files", "copy", "mf6/test@develop/deep", "now"]).await;
+    assert_eq!(home.files("work/pinned"), model(&MODELS, "deep"));
+    assert_eq!(home.files("work/now"), model(&changed, "deep"));
+}
+
+#[tokio::test]
+async fn many_at_once_through_one_daemon_are_all_served() {
+    let hub = hub().await;
+    let server = daemon(&hub).await;
+    let url = server.url();
+    let home = Home::new("");
+    let folders: Vec<String> = (0..8).map(|number| format!("out-{number}")).collect();
+    let running: Vec<_> = folders
+        .iter()
+        .map(|folder| {
+            let args = ["--server", &url, "files", "copy", "mf6/test@develop/deep", folder];
+            tokio::spawn(finish(home.command(&args)))
+        })
+        .collect();
+    for copied in running {
+        let copied = copied.await.unwrap();
+        assert_eq!(copied.code, 0, "{copied:?}");
+    }
+    for folder in &folders {
+        assert_eq!(home.files(&format!("work/{folder}")), model(&MODELS, "deep"));
+    }
 }

@@ -230,3 +230,38 @@ async fn one_models_damage_in_an_archive_is_not_anothers() {
     home.ok(&["files", "copy", "mf6/test@develop/simple", "simple"]).await;
     assert_eq!(home.files("work/simple"), model(&MODELS, "simple"));
 }
+
+#[tokio::test]
+async fn a_host_that_fails_for_a_moment_is_asked_again() {
+    let (hub, path, content) = large(100).await;
+    let home = Home::with(&hub, SOURCE);
+    home.ok(&["files", "sync", "--source", "mf6/test"]).await;
+    hub.fault_next(1, GitHubHost::Raw, &path, GitHubFault::status(503));
+    hub.fault_next(1, GitHubHost::Raw, &path, GitHubFault::Closed);
+    home.ok(&["files", "copy", "mf6/test@develop/large", "out"]).await;
+    assert_eq!(hub.count(GitHubHost::Raw, &path), 3);
+    assert_eq!(home.files("work/out")["mfsim.nam"], content.as_bytes());
+}
+
+#[tokio::test]
+async fn where_one_file_cannot_be_had_nothing_is_copied() {
+    let hub = hub().await;
+    let home = Home::with(&hub, SOURCE);
+    home.ok(&["files", "sync", "--source", "mf6/test"]).await;
+    let listed = home.ok(&["files", "list", "--json"]).await.json();
+    let commit = listed["registries"][0]["commit"].as_str().unwrap();
+    let gone = format!("/{TEST_MODELS}/{commit}/mf6/deep/data/model.npf");
+    hub.fault(GitHubHost::Raw, &gone, GitHubFault::status(404));
+    let said = home.fails(1, &["files", "copy", "mf6/test@develop/deep", "out"]).await;
+    assert_eq!(
+        said,
+        format!(
+            "error: 'deep/data/model.npf' of 'mf6/test@develop' is not there: looked for at {}{gone}\n",
+            hub.raw_url()
+        )
+    );
+    assert!(!home.path("work/out").exists());
+    hub.heal();
+    home.ok(&["files", "copy", "mf6/test@develop/deep", "out"]).await;
+    assert_eq!(home.files("work/out"), model(&MODELS, "deep"));
+}

@@ -52,6 +52,10 @@ async fn one_unsafe_key_refuses_the_whole_registry_and_the_earlier_one_stays() {
         ),
         (good.replace("\"deep/mfsim.nam\",", "\"deep/gone.nam\","), "deep/gone.nam"),
         (good.replace("\"deep/data/model.npf\" =", "\"deep/data/model.npf\" = ="), "line"),
+        (good.replace("\"mf6/test/simple\"", "\"mf6/test/../simple\""), "mf6/test/../simple"),
+        (good.replace("\"mf6/test/simple\"", "\"/etc\""), "/etc"),
+        (good.replace("\"mf6/test/simple\"", "\"\""), "models.\"\"` is no name"),
+        (good.clone() + "\"../evil\" = [\"mf6/test/simple\"]\n", "../evil"),
         ("<!DOCTYPE html><html><body>Sign in</body></html>".to_owned(), "web page"),
         ("\u{1}\u{2}".to_owned(), "line 1"),
     ] {

@@ -45,6 +45,7 @@ mod files_offline;
 mod files_proxy;
 mod files_registry;
 mod files_release;
+mod files_round_trip;
 mod files_scene;
 mod files_sources;
 mod files_sync;

@@ -435,6 +435,8 @@ fn models(registry: &Registry, listed: Vec<Listed<'_>>) -> Result<Vec<Model>, Re
             files.push(at as u32);
         }
         drop_repeated(&mut files);
+        // Of several models that are copied, each gets a folder of its name.
+        FilePath::new(&name)?;
         models.push(Model { name, files });
     }
     models.sort_by(|a, b| a.name.cmp(&b.name));
@@ -462,6 +464,7 @@ fn examples(registry: &Registry, listed: Vec<Listed<'_>>) -> Result<Vec<Example>
             let message = format!("names {unknown:?}, which is not in `models`");
             return Err(wrong(&["examples", &name], &message));
         }
+        FilePath::new(&name)?;
         let models = names.into_iter().map(Into::into).collect();
         examples.push(Example { name, models });
     }
@@ -476,8 +479,9 @@ fn archives(registry: &Registry, programs: &[Program]) -> Result<Vec<Model>, Reg
             let at = registry.files.binary_search_by(|file| file.key.cmp(&dist.asset)).map_err(
                 |_| wrong(&["programs", &program.name], "names an archive that is no file"),
             )?;
-            let name = format!("{}/{}", program.name, dist.name).into();
-            models.push(Model { name, files: vec![at as u32] });
+            let name = format!("{}/{}", program.name, dist.name);
+            FilePath::new(&name)?;
+            models.push(Model { name: name.into(), files: vec![at as u32] });
         }
     }
     models.sort_by(|a, b| a.name.cmp(&b.name));

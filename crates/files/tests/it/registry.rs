@@ -153,6 +153,10 @@ fn a_registry_file_with_a_fault_is_refused_with_its_place() {
             "it holds an unsafe path, and nothing of it is used: \"a/../../b\" cannot be the path of a published file: it has a part `.` or `..`",
         ),
         (
+            "[files]\na = {}\n[models]\n'm/../../b' = ['a']",
+            "it holds an unsafe path, and nothing of it is used: \"m/../../b\" cannot be the path of a published file: it has a part `.` or `..`",
+        ),
+        (
             "[files]\na = {}\n[models]\nm = ['/etc/passwd']",
             "it holds an unsafe path, and nothing of it is used: \"/etc/passwd\" cannot be the path of a published file: it is absolute",
         ),
