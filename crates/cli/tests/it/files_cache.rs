@@ -59,7 +59,7 @@ async fn what_is_not_as_its_registry_says_is_never_copied() {
          hint: whoever publishes it has changed the file without its registry, or something on the way has\n"
     );
     assert_eq!(said, expected);
-    assert_eq!(home.files("work"), Default::default());
+    assert!(home.files("work").is_empty());
     // Something on the way may have damaged it, so that it is asked for once more.
     let asked = format!("/{TEST_MODELS}/{wrong}/mf6/simple/model.dis");
     assert_eq!(hub.count(GitHubHost::Raw, &asked), 2);

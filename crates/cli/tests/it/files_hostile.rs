@@ -278,7 +278,7 @@ async fn hostile_zips_among_release_assets_are_refused() {
         home.write("victim", "precious");
         let said = home.fails(1, &["files", "copy", "mf6/example@current/a", "out"]).await;
         assert!(said.contains("mf6/example@current") && said.contains(says), "{says}: {said}");
-        assert_eq!(home.files("work"), Default::default(), "{says}");
+        assert!(home.files("work").is_empty(), "{says}");
         assert_eq!(std::fs::read(home.path("victim")).unwrap(), b"precious");
         home.ok(&["files", "verify"]).await;
     }

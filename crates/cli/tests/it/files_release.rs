@@ -46,7 +46,7 @@ fn zip(top: &str) -> bytes::Bytes {
         .archive(ArchiveKind::Zip, top)
 }
 
-fn packed(tree: FakeTree) -> bytes::Bytes {
+fn packed(tree: &FakeTree) -> bytes::Bytes {
     tree.archive(ArchiveKind::Zip, "")
 }
 
@@ -80,7 +80,7 @@ async fn copies(home: &Home) {
 async fn the_archive_that_the_registry_names_is_taken() {
     let (hub, repository) = hub().await;
     let registry = registry(Some("renamed.zip"), true);
-    let other = packed(FakeTree::new().file("else", "where"));
+    let other = packed(&FakeTree::new().file("else", "where"));
     repository.release(
         "v1",
         [("models.toml", registry.into()), ("renamed.zip", zip("")), ("mf6examples.zip", other)],
@@ -98,7 +98,7 @@ async fn the_archive_that_the_registry_names_is_taken() {
 async fn the_archive_that_the_source_names_goes_first() {
     let (hub, repository) = hub().await;
     let registry = registry(Some("renamed.zip"), true);
-    let other = packed(FakeTree::new().file("else", "where"));
+    let other = packed(&FakeTree::new().file("else", "where"));
     repository.release(
         "v1",
         [("models.toml", registry.into()), ("renamed.zip", other), ("mine.zip", zip(""))],
@@ -193,7 +193,7 @@ async fn where_neither_release_nor_registry_say_a_digest_what_came_is_remembered
 #[tokio::test]
 async fn a_file_that_the_archive_lacks_is_named() {
     let (hub, repository) = hub().await;
-    let less = packed(FakeTree::new().file("ex-gwf-a/mfsim.nam", "simulation a"));
+    let less = packed(&FakeTree::new().file("ex-gwf-a/mfsim.nam", "simulation a"));
     repository.release("v1", [("models.toml", registry(None, true).into()), ("a.zip", less)]);
     let home = home(&hub, "");
     let said = home.fails(1, &["files", "copy", "mf6/example@v1/ex-gwf-a", "out"]).await;
@@ -212,7 +212,7 @@ async fn a_file_of_another_content_in_the_archive_is_named() {
         .file("ex-gwf-a/data/a.npf", "k = 2")
         .file("ex-gwf-b/mfsim.nam", "simulation b");
     repository
-        .release("v1", [("models.toml", registry(None, true).into()), ("a.zip", packed(changed))]);
+        .release("v1", [("models.toml", registry(None, true).into()), ("a.zip", packed(&changed))]);
     let home = home(&hub, "");
     let said = home.fails(1, &["files", "copy", "mf6/example@v1/ex-gwf-a", "out"]).await;
     let start = format!(

@@ -113,7 +113,7 @@ async fn what_was_fetched_is_there_when_nobody_answers() {
     let fetched = home.ok(&["files", "fetch", "mf6/test@develop/simple", "--json"]).await.json();
     assert_eq!(fetched[0]["address"], "mf6/test@develop/simple");
     assert_eq!(fetched[0]["files"][1]["digest"], Digest::of(b"one layer").to_string());
-    assert_eq!(home.files("work"), Default::default());
+    assert!(home.files("work").is_empty());
     hub.stop().await;
     home.ok(&["files", "copy", "mf6/test@develop/simple", "out"]).await;
     assert_eq!(home.files("work/out"), model(&MODELS, "simple"));

@@ -130,6 +130,6 @@ async fn a_dry_run_writes_nothing() {
         would.stdout.starts_with("would copy mf6/test@develop/deep to out: 3 files"),
         "{would:?}"
     );
-    assert_eq!(home.files("work"), Default::default());
+    assert!(home.files("work").is_empty());
     assert!(!home.cached(b"k = 1").exists());
 }
