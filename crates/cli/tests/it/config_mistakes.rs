@@ -20,7 +20,7 @@ async fn an_unknown_key_is_named_with_those_that_there_are() {
     assert_snapshot!(complaint("[helth]\n").await, @"
         exit code 1
         --
-        error: HOME/callsheet.toml:1: `helth`: unknown field `helth`, expected one of `server`, `log`, `routing`, `health`, `limits`, `store`, `models`, `providers`, `backends`
+        error: HOME/callsheet.toml:1: `helth`: unknown field `helth`, expected one of `server`, `log`, `routing`, `health`, `limits`, `store`, `models`, `files`, `github`, `sources`, `providers`, `backends`
         hint: docs/configuration.md lists every key; `callsheet config show` prints the defaults
         ");
     let config = "[[backends]]\nname = \"a\"\nurl = \"http://127.0.0.1:1\"\nprio = 1\n";

@@ -213,7 +213,7 @@ async fn a_mistake_is_named_with_its_place_and_what_was_expected() {
         error: HOME/callsheet.toml:5: `providers.p` is the name of a backend too; expected another name: a backend is the provider of its models
         error: HOME/callsheet.toml:2: `store.url` cannot be used (expected sqlite:///path or postgres://user@host/database); expected "sqlite:///path/to/catalog.db" or "postgres://user@host/database"
         error: HOME/callsheet.toml:2: `store.keep` is 0s; expected a duration above 0 and up to a year
-        error: HOME/callsheet.toml:2: `store.password`: unknown field `password`, expected one of `url`, `password_env`, `password_file`, `keep`
+        error: HOME/callsheet.toml:2: `store.password`: unknown field `password`, expected one of `url`, `password_env`, `password_file`, `blobs`, `blobs_endpoint`, `keep`
         error: HOME/callsheet.toml:2: `store.password_env` cannot be the name of an environment variable (it is not shown, in case it is the secret); expected a name such as GPU1_KEY, of the variable that holds the secret
         error: HOME/callsheet.toml:3: `store.password_file` stands beside `password_env`; expected one of the two
         error: HOME/callsheet.toml:2: `store.password_env`: the environment variable NOT_SET is not set

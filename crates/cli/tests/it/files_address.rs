@@ -1,6 +1,6 @@
 //! Addresses: which model at which ref of which source is meant.
 
-use crate::files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, hub, model, registry_of};
+use crate::files_scene::{Home, SOURCE, TEST_MODELS, commit, hub, model, registry_of};
 use callsheet_testkit::{FakeGitHub, FakeRepository};
 
 const MORE: [(&str, &str); 8] = [

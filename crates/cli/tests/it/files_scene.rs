@@ -128,8 +128,8 @@ impl Home {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let line = callsheet_testkit::within("the daemon's first line", lines.next_line()).await;
         let line = line.expect("a line").expect("a line");
-        let url = line.strip_prefix("callsheet is listening on ").expect("an address");
-        Daemon { url: url.to_owned(), child }
+        assert!(line.starts_with("callsheet is listening on "), "{line}");
+        Daemon { child }
     }
 
     /// Returns every file below a folder of the home, by its path.
@@ -140,8 +140,6 @@ impl Home {
 
 /// A daemon of a home; it is killed when this is dropped.
 pub(crate) struct Daemon {
-    /// Where it answers.
-    pub(crate) url: String,
     child: Child,
 }
 
