@@ -34,13 +34,18 @@ impl Indexing {
         trees.extend(Tree::reference()?);
         let this = Self { programs, package, trees, folder: tempfile::tempdir()?, runs: 0 };
         for tree in &this.trees {
-            this.index(tree, &this.home("kept")?)?;
+            this.index(tree, &this.kept(tree)?)?;
         }
         Ok(this)
     }
 
     fn home(&self, name: &str) -> Result<Home> {
         Home::new(&self.folder.path().join(name), &[])
+    }
+
+    /// The home in which a tree was indexed before.
+    fn kept(&self, tree: &Tree) -> Result<Home> {
+        self.home(&tree.name.replace(' ', "-"))
     }
 
     fn index(&self, tree: &Tree, home: &Home) -> Result<crate::book::Sample> {
@@ -88,8 +93,8 @@ impl Measured for Indexing {
     fn round(&mut self, book: &mut Book) -> Result<()> {
         // What one tree takes says little where it takes a few milliseconds.
         const TIMES: usize = 3;
-        let kept = self.home("kept")?;
         for tree in &self.trees {
+            let kept = self.kept(tree)?;
             let names = Names::of(tree);
             for _ in 0..TIMES {
                 let fresh = self.home(&format!("run-{}", self.runs))?;

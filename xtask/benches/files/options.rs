@@ -8,7 +8,10 @@ Usage: cargo xtask bench files [OPTION…]
   --rounds N        rounds, each measuring every case (5)
   --case A,B        of index, package, large (all)
   --quick           2 rounds
-  --callsheet PATH  another binary";
+  --callsheet PATH  another binary
+
+Trees, caches and workspaces lie in the folder that TMPDIR names; on a disk that others write to, what
+is measured is how long it takes to be written.";
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

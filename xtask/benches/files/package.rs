@@ -8,10 +8,13 @@ use crate::{
     process::{Home, Programs},
     tree::Tree,
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use callsheet_files::{Publishes, Registry};
 use callsheet_testkit::{FakeGitHub, FakeTree, GitHubProxy};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -158,6 +161,12 @@ const LIST: [&str; 2] = ["the package, `mf models list`", "`mf models list`"];
 const WARM: [&str; 2] = ["the package, `mf models cp`, warm", "`mf models cp`, warm"];
 const COLD: [&str; 2] = ["the package, all models, cold", "all models, cold"];
 
+/// Has the system write all that it has not written yet.
+fn write_all() -> Result<()> {
+    ensure!(Command::new("sync").status()?.success(), "sync failed");
+    Ok(())
+}
+
 impl Measured for Beside {
     fn want(&self, book: &mut Book) {
         for [theirs, ours] in [START, LIST, WARM, COLD] {
@@ -178,15 +187,20 @@ impl Measured for Beside {
         }
         let folder = self.package.hub.folder.path().join(format!("cold-{}", self.runs));
         let fetched = folder.join("fetched");
+        // What is waited for is one's own: callsheet has the system write what it keeps, and would
+        // have it write what the package left unwritten.
+        write_all()?;
         let sample = self.package.copy_all(&fetched, &folder.join("theirs"))?;
         book.add(CASE, COLD[0], sample);
         let fresh = self.package.hub.home(&format!("cold-{}/home", self.runs))?;
         let callsheet = &self.programs.callsheet;
         fresh.run(callsheet, &["files", "sync", "--source", SOURCE, "--ref", "develop"])?;
+        write_all()?;
         let workspace = folder.join("ours").display().to_string();
         let all = format!("{SOURCE}@develop/**");
         book.add(CASE, COLD[1], fresh.run(callsheet, &["files", "copy", &all, &workspace])?);
-        std::fs::remove_dir_all(folder)?;
+        // Nothing is removed before the end: without a journal, ext4 looks past every file that was
+        // removed lately before it makes a new one.
         Ok(())
     }
 
@@ -198,7 +212,8 @@ impl Measured for Beside {
              has fetched a file, and both fetch from the same stand-in of GitHub on this machine, \
              through a proxy that speaks TLS. The package has no command that copies all models: it \
              runs as a loop in one Python process, which favours it. It asks for each file by itself; \
-             callsheet asks for one archive.",
+             callsheet asks for one archive, and does not end before the system has written what it keeps, \
+             which the package leaves open; before either, the system writes all that others left it.",
             registry.models.len(),
             registry.files.len(),
             self.model,
