@@ -25,7 +25,18 @@ impl Digest {
 
     /// Returns the 64 hexadecimal digits alone.
     pub fn hex(&self) -> String {
-        self.to_string().split_off("sha256:".len())
+        self.digits().iter().map(|&digit| char::from(digit)).collect()
+    }
+
+    /// Returns the digits in ASCII. Registries print them by the thousand.
+    fn digits(&self) -> [u8; 64] {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        digits
     }
 
     /// Returns the 32 bytes.
@@ -71,7 +82,7 @@ impl From<Digest> for String {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(std::str::from_utf8(&self.digits()).map_err(|_| fmt::Error)?)
     }
 }
 

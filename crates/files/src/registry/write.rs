@@ -147,6 +147,13 @@ fn write_key(out: &mut String, key: &str) {
 
 fn write_text(out: &mut String, text: &str) {
     out.push('"');
+    // Nearly every text stands as it is.
+    let is_plain = text.bytes().all(|b| !matches!(b, 0..=0x1f | b'"' | b'\\' | 0x7f..));
+    if is_plain {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
