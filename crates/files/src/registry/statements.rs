@@ -10,8 +10,9 @@ use toml_parser::{
     parser::{EventReceiver, RecursionGuard, parse_document},
 };
 
-/// How deep arrays and tables may be nested in a value.
-const MAX_DEPTH: u32 = 80;
+/// How deep arrays and tables may be nested in a value, and how many parts a key may have: each part
+/// but the last is a table too.
+pub(super) const MAX_DEPTH: u32 = 80;
 /// How many tokens a value may have: a list of half a million files has fewer. It bounds what an
 /// unclosed bracket makes us remember.
 const MAX_TOKENS: usize = 3_000_000;
@@ -191,6 +192,15 @@ impl<'i> Reader<'i> {
         }
     }
 
+    /// Returns how deep what comes next would be nested, the tables of dotted keys included.
+    fn depth(&self) -> usize {
+        let depths = self.open.iter().map(|open| match open {
+            Open::Array(_) => 1,
+            Open::Table(_, path) => path.len(),
+        });
+        if self.open.is_empty() { self.path.len() } else { depths.sum() }
+    }
+
     fn raw(&self, span: Span, encoding: Option<Encoding>) -> Raw<'i> {
         let text = self.source.input().get(span.start()..span.end()).unwrap_or_default();
         Raw::new_unchecked(text, encoding, span)
@@ -229,6 +239,11 @@ impl EventReceiver for Reader<'_> {
     }
 
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {
+        // What is nested without a bound cannot even be dropped: that takes stack for each level.
+        if self.depth() >= MAX_DEPTH as usize {
+            errors.report_error(ParseError::new("a key is nested too deep").with_unexpected(span));
+            return;
+        }
         let raw = self.raw(span, encoding);
         let key = Key { text: decode_key(raw.as_str(), encoding, span, errors), span };
         match self.open.last_mut() {

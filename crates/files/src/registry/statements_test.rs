@@ -2,7 +2,7 @@
 
 use super::{
     outline::{Outline, Place},
-    statements::{Statement, Statements},
+    statements::{MAX_DEPTH, Statement, Statements},
     value::Value,
 };
 use proptest::prelude::*;
@@ -212,4 +212,32 @@ fn tables_are_named_once() {
 fn nesting_has_a_bound() {
     let deep = format!("a={}{}", "[".repeat(5000), "]".repeat(5000));
     assert!(assemble(&deep).is_err());
+}
+
+#[test]
+fn the_tables_of_dotted_keys_are_nested_too() {
+    let key = |parts: u32| vec!["a"; parts as usize].join(".");
+    for parts in [MAX_DEPTH + 1, 20_000, 1_000_000] {
+        let key = key(parts);
+        for text in [
+            format!("x = {{{key} = 1}}"),
+            format!("x = [{{{key} = 1}}, 2]"),
+            format!("{key} = 1"),
+            format!("[{key}]"),
+            format!("[[{key}]]"),
+        ] {
+            let faults: Vec<_> = Statements::of(&text).filter_map(Result::err).collect();
+            assert_eq!(faults.len(), 1);
+            assert_eq!(faults[0].message, "a key is nested too deep");
+        }
+    }
+    // Each key alone is short enough, all of them together are not.
+    let half = key(MAX_DEPTH / 2);
+    assert!(assemble(&format!("x = {{{half} = {{{half} = 1}}}}")).is_ok());
+    assert!(assemble(&format!("x = {{{half} = {{{half}.a = 1}}}}")).is_err());
+    assert!(assemble(&format!("x = {{{half} = [{{{half} = 1}}]}}")).is_err());
+    let longest = key(MAX_DEPTH);
+    check(&format!("[{longest}]\n{longest} = {{{longest} = 1}}"));
+    // A key's parts count for its own value only.
+    check(&format!("x = {{{longest} = 1, b.{} = [1], c = 2}}", key(MAX_DEPTH - 2)));
 }
