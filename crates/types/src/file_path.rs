@@ -5,7 +5,8 @@ use std::{borrow::Borrow, fmt};
 /// parts, and safe to be made on any system.
 ///
 /// It holds no `.` or `..`, no empty part, no backslash, colon or control character, no name that
-/// Windows keeps for devices, and no part that ends with a dot or a space.
+/// Windows keeps for devices, no part that ends with a dot or a space, and no part `.git`, whose
+/// `config` names programs to be run.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FilePath(Box<str>);
@@ -68,27 +69,45 @@ fn fault(text: &str) -> Option<&'static str> {
     if text.starts_with('/') {
         return Some("it is absolute");
     }
-    if text.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
-        return Some("it holds a control character");
-    }
-    if text.contains('\\') {
-        return Some("it holds a backslash");
-    }
-    if text.contains(':') {
-        return Some("it holds a colon, as drives and streams have it");
-    }
-    text.split('/').find_map(|part| match part {
+    let wrong = text.bytes().find_map(|byte| match byte {
+        0..0x20 | 0x7f => Some("it holds a control character"),
+        b'\\' => Some("it holds a backslash"),
+        b':' => Some("it holds a colon, as drives and streams have it"),
+        _ => None,
+    });
+    wrong.or_else(|| text.split('/').find_map(fault_of_part))
+}
+
+fn fault_of_part(part: &str) -> Option<&'static str> {
+    match part {
         "" => Some("it has an empty part"),
         "." | ".." => Some("it has a part `.` or `..`"),
         part if part.len() > MAX_PART_BYTES => Some("it has a part longer than 255 bytes"),
         part if part.ends_with(['.', ' ']) => Some("it has a part that ends with a dot or a space"),
         part if is_device(part) => Some("it has a part that Windows keeps for a device"),
+        part if is_git(part) => Some("it has a part `.git`, which git would take for its own"),
         _ => None,
-    })
+    }
+}
+
+/// Returns whether a name is that of git's own folder on some system: one that ignores case, that
+/// gives short names to long ones, or that skips characters without a width.
+fn is_git(part: &str) -> bool {
+    let is_name =
+        |name: &str| name.eq_ignore_ascii_case(".git") || name.eq_ignore_ascii_case("git~1");
+    if part.is_ascii() {
+        return is_name(part);
+    }
+    let is_skipped = |c: char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    is_name(&part.replace(is_skipped, ""))
 }
 
 /// Returns whether Windows takes a name for a device, whatever its ending.
 fn is_device(part: &str) -> bool {
+    // Hardly any name begins like one.
+    if !part.starts_with(['a', 'A', 'c', 'C', 'l', 'L', 'n', 'N', 'p', 'P']) {
+        return false;
+    }
     let stem = part.split('.').next().unwrap_or(part).trim_end();
     let is_any = |names: &[&str]| names.iter().any(|name| stem.eq_ignore_ascii_case(name));
     let numbered = |prefix: &str| {
@@ -147,6 +166,8 @@ mod tests {
     #[test]
     fn only_paths_that_stay_below_their_root_everywhere_are_paths() {
         for good in ["a", "a/b.dis", "ex-gwf/sub.d/x y", "..a/b..c", "ä/ü.nam", "console", "com0"]
+            .into_iter()
+            .chain([".gitignore", "git", "a.git", ".git1/x", "git~2", ".gi", "\u{200d}.gi"])
         {
             assert_eq!(FilePath::new(good).unwrap().as_str(), good);
         }
@@ -179,6 +200,29 @@ mod tests {
             &long,
             &wide,
         ] {
+            assert!(FilePath::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_where_git_looks_for_programs_to_run() {
+        for bad in [
+            ".git/config",
+            "m/.git/hooks/pre-commit",
+            "m/.GIT/config",
+            ".Git",
+            "a/git~1/config",
+            "GIT~1",
+            ".g\u{200c}it/config",
+            "\u{feff}.git",
+        ] {
+            let error = FilePath::new(bad).unwrap_err();
+            assert_eq!(
+                (error.path.as_str(), error.reason),
+                (bad, "it has a part `.git`, which git would take for its own")
+            );
+        }
+        for bad in [".git./config", ".git /config", ".git::$INDEX_ALLOCATION/config"] {
             assert!(FilePath::new(bad).is_err(), "{bad:?}");
         }
     }

@@ -59,6 +59,10 @@ impl Walk<'_> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
+            // Git's own: a folder, or in a submodule a file that says where that folder is.
+            if entry.file_name().eq_ignore_ascii_case(".git") {
+                continue;
+            }
             let kind = entry.file_type().map_err(unreadable)?;
             entries.push((entry, kind));
         }
@@ -72,11 +76,9 @@ impl Walk<'_> {
         for (entry, kind) in entries {
             let name = entry.file_name();
             if kind.is_dir() {
-                if name != ".git" {
-                    // Of a folder without models, no name has to be publishable.
-                    let below = join(below, &name.to_string_lossy());
-                    self.folder(&entry.path(), &below, in_model)?;
-                }
+                // Of a folder without models, no name has to be publishable.
+                let below = join(below, &name.to_string_lossy());
+                self.folder(&entry.path(), &below, in_model)?;
             } else if in_model && !is_excluded(&name) {
                 let path = text(below, &entry.path(), Some(&name))?;
                 if kind.is_file() {

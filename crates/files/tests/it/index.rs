@@ -76,6 +76,8 @@ fn models_are_the_folders_with_a_name_file() {
         "mfsim.nam.d/x",
         "README.md",
         "b/.git/mfsim.nam",
+        "b/alt/.git",
+        "none/.GIT/mfsim.nam",
         "b/out.LST",
         "b/out.hds",
         "b/out.cbc",

@@ -83,6 +83,12 @@ fn walk(folder: &Path, limits: TreeLimits) -> Result<Vec<Found>, TreeError> {
         let unreadable = |cause| TreeError::Unreadable { path: folder_path.clone(), cause };
         for entry in fs::read_dir(&folder_path).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
+            let name = entry.file_name();
+            // What a repository keeps for itself is no content, and may be large. In a submodule it
+            // is a file.
+            if name.eq_ignore_ascii_case(".git") {
+                continue;
+            }
             count += 1;
             if count > limits.max_entries {
                 let name = folder.display().to_string();
@@ -91,15 +97,11 @@ fn walk(folder: &Path, limits: TreeLimits) -> Result<Vec<Found>, TreeError> {
             let at = entry.path();
             // Never through a link: `file_type` speaks of the entry itself.
             let kind = entry.file_type().map_err(unreadable)?;
-            let name = entry.file_name();
             let path = format!("{prefix}{}", name.to_string_lossy());
             if name.to_str().is_none_or(|name| name.contains('\\')) {
                 all.push(Found { path, at, kind: FoundKind::Unnameable });
             } else if kind.is_dir() {
-                // What a repository keeps for itself is no content, and may be large.
-                if name != ".git" {
-                    folders.push((format!("{path}/"), at));
-                }
+                folders.push((format!("{path}/"), at));
             } else if kind.is_symlink() {
                 all.push(Found { path, at, kind: FoundKind::Link });
             } else if kind.is_file() {

@@ -41,6 +41,7 @@ fn folder() -> tempfile::TempDir {
     fs::create_dir_all(at("models/empty")).unwrap();
     fs::create_dir_all(at(".git/objects")).unwrap();
     fs::write(at(".git/config"), "no").unwrap();
+    fs::write(at("models/.git"), "gitdir: ../.git/modules/models").unwrap();
     fs::write(at("models/a.toml"), "a").unwrap();
     fs::write(at("b.toml"), "bb").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", at("models/link.toml")).unwrap();
