@@ -12,6 +12,8 @@ use std::{
 };
 
 const PREFIX: &str = ".callsheet-";
+/// Where in it that goes which is replaced.
+const REPLACED: &str = "old";
 /// A copy that took so long was killed.
 const STALE_AFTER: Duration = Duration::from_hours(24);
 
@@ -47,7 +49,7 @@ impl Stage {
 
     /// Returns where that goes which is replaced.
     pub(super) fn replaced(&self) -> PathBuf {
-        self.container.join("old")
+        self.container.join(REPLACED)
     }
 
     /// Keeps what it holds, under a name that is seen and never cleaned away.
@@ -122,7 +124,8 @@ pub(super) fn each<T: Sync, R: Send, E: Send + Into<CopyError>>(
     failure.map_or(Ok(()), Err)
 }
 
-/// Removes what copies left that were killed long ago.
+/// Removes what copies left that were killed long ago; not where there are files in it that were
+/// replaced, which may be all that is left of them.
 fn remove_stale(folder: &Path) {
     let is_stale = |entry: &fs::DirEntry| -> io::Result<bool> {
         let name = entry.file_name();
@@ -134,13 +137,22 @@ fn remove_stale(folder: &Path) {
         }
         let metadata = entry.metadata()?;
         let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default();
-        Ok(metadata.is_dir() && age > STALE_AFTER)
+        Ok(metadata.is_dir() && age > STALE_AFTER && is_empty(&entry.path().join(REPLACED))?)
     };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if is_stale(&entry).unwrap_or(false) {
             // Another user's folder stays.
             let _ = fs::remove_dir_all(entry.path());
         }
+    }
+}
+
+/// Returns whether a folder holds nothing, or is not there.
+fn is_empty(folder: &Path) -> io::Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

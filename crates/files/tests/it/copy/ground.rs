@@ -126,8 +126,14 @@ fn what_killed_copies_left_is_removed_after_a_day() {
             fs::File::open(&path).unwrap().set_modified(old).unwrap();
         }
     };
+    fs::create_dir_all(work.join(".callsheet-0123456789abcdef/old")).unwrap();
     make(".callsheet-0123456789abcdef", true);
     make(".callsheet-1123456789abcdef", false);
+    // What was replaced may be in there alone.
+    let replaced = work.join(".callsheet-2123456789abcdef");
+    fs::create_dir_all(replaced.join("old")).unwrap();
+    fs::write(replaced.join("old/0"), "mine").unwrap();
+    fs::File::open(&replaced).unwrap().set_modified(old).unwrap();
     make(".callsheet-notes", true);
     make("callsheet-kept-0123456789abcdef", true);
     copy_out(&cache, &model(&cache), &work, Existing::Refuse).unwrap();
@@ -138,6 +144,9 @@ fn what_killed_copies_left_is_removed_after_a_day() {
         [
             ".callsheet-1123456789abcdef/",
             ".callsheet-1123456789abcdef/new/",
+            ".callsheet-2123456789abcdef/",
+            ".callsheet-2123456789abcdef/old/",
+            ".callsheet-2123456789abcdef/old/0",
             ".callsheet-notes/",
             ".callsheet-notes/new/",
             "callsheet-kept-0123456789abcdef/",
