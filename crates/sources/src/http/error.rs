@@ -133,6 +133,16 @@ pub enum FetchError {
         /// How long was waited.
         patience: Duration,
     },
+    /// It went on sending, and too slowly for that to come to an end.
+    #[error("{url} sent only {bytes} bytes in {}s", .over.as_secs())]
+    TooSlow {
+        /// The address.
+        url: Place,
+        /// How many bytes came at last.
+        bytes: u64,
+        /// In what time.
+        over: Duration,
+    },
     /// What came cannot be written.
     #[error("{path} cannot be written", path = .path.display())]
     Unwritable {
@@ -176,7 +186,9 @@ impl FetchError {
             Self::RateLimited { token_variable: Some(name), .. } => {
                 format!("set {name}, with which more is allowed, or try again later")
             }
-            Self::RateLimited { .. } | Self::Stalled { .. } => "try again later".to_owned(),
+            Self::RateLimited { .. } | Self::Stalled { .. } | Self::TooSlow { .. } => {
+                "try again later".to_owned()
+            }
             Self::WebPage { .. } => {
                 "is a login needed to get out of this network, and the address right?".to_owned()
             }

@@ -3,6 +3,7 @@
 mod client;
 mod download;
 mod error;
+mod pace;
 mod redirect;
 mod refusal;
 mod retry;
@@ -61,7 +62,8 @@ pub struct Request {
     /// is newer.
     pub etag: Option<String>,
     /// How long all of it may take: every attempt, every pause, the body. For
-    /// [`Http::download`], how long nothing may come.
+    /// [`Http::download`], how long nothing may come; and fewer than 1 KiB in a second, on average
+    /// over that time or over a minute where that is longer, are as good as nothing.
     pub deadline: Duration,
     /// How long the body may be, decompressed.
     pub max_bytes: usize,

@@ -9,4 +9,5 @@ mod github;
 mod http;
 mod hub;
 mod tree;
+mod trickle;
 mod unpack;

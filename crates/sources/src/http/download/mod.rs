@@ -7,7 +7,9 @@ mod writer;
 use super::{
     FetchError, Http, Request,
     error::{self, Failure, Place},
-    etag, refusal, retry,
+    etag,
+    pace::{Pace, TooFew},
+    refusal, retry,
 };
 use callsheet_types::Digest;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -15,6 +17,7 @@ use partial::Partial;
 use range::Answer;
 use reqwest::{Response, Url};
 use std::{fs::File, io, path::Path, time::Duration};
+use tokio::time::Instant;
 use writer::Writer;
 
 /// Called with how many bytes have come, and how many there will be where that is known.
@@ -56,8 +59,8 @@ impl Http {
     ///
     /// Beside the file stands a note `{partial}.json` of what it is a part of: only what the server
     /// still knows by a strong entity tag or a date is gone on with. The deadline is how long
-    /// nothing may come, and the longest pause that a server may ask for; all of it takes as long
-    /// as it takes. [`Request::etag`] is not looked at.
+    /// nothing may come, or next to nothing, and the longest pause that a server may ask for; all of
+    /// it takes as long as it takes. [`Request::etag`] is not looked at.
     ///
     /// Whether locks hold is not relied on: what came is compared with what is in the file at the
     /// end. A killed process may leave a file of its own behind, `{partial}.{process}-{number}`,
@@ -224,10 +227,13 @@ impl Body<'_> {
         }
         let mut position = self.start;
         (self.on_bytes)(position, self.total_bytes);
+        let mut pace = Pace::new(self.request.deadline);
+        let mut asked = Instant::now();
         while let Some(chunk) = patient(self.url, self.request.deadline, response.chunk())
             .await?
             .map_err(|cause| Failure::of_transport(self.url, cause))?
         {
+            let waited = asked.elapsed();
             position += chunk.len() as u64;
             if position > max_bytes {
                 return Err(self.too_long());
@@ -238,11 +244,16 @@ impl Body<'_> {
                     reason: "more bytes than it announced".to_owned(),
                 }));
             }
+            let enough = pace.count(chunk.len() as u64, waited);
             if !writer.append(chunk).await {
                 // The writer knows why.
                 return Ok(());
             }
             (self.on_bytes)(position, self.total_bytes);
+            if self.total_bytes != Some(position) {
+                enough.map_err(|few| self.too_slow(few))?;
+            }
+            asked = Instant::now();
         }
         match self.total_bytes {
             Some(total) if position < total => {
@@ -256,6 +267,12 @@ impl Body<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn too_slow(&self, few: TooFew) -> Failure {
+        let TooFew { bytes, over } = few;
+        let error = FetchError::TooSlow { url: Place::of(self.url), bytes, over };
+        Failure { error, may_retry: true }
     }
 
     fn too_long(&self) -> Failure {
