@@ -26,7 +26,7 @@ const ENDINGS: [&str; 3] = ["", ".zst", ".gz"];
 #[derive(Clone, Debug)]
 pub(crate) struct Discovered {
     pub(crate) found: Found,
-    /// The key of the `file-registry`, which never comes to mean something else.
+    /// Where it was found: the key of the `file-registry` without its digest.
     pub(crate) key: String,
     pub(crate) url: String,
     pub(crate) etag: Option<String>,
@@ -85,7 +85,7 @@ impl Library {
         let path = below(source.registry_path(), source.spec.publishes.file_name());
         let key = format!("{repository}@{commit}/{path}");
         let found = Found::VersionControlled { commit: commit.clone(), kind };
-        if let Some(before) = before.filter(|before| before.registry == key) {
+        if let Some(before) = before.filter(|before| is_at(before, &key)) {
             return Ok(Discovered {
                 found,
                 key,
@@ -113,9 +113,12 @@ impl Library {
         for ending in ENDINGS {
             let mut request = hub.file(&repository, &commit, &format!("{path}{ending}"));
             request.max_bytes = MOST_REGISTRY_BYTES;
+            // The address is another at every commit: only a tag that is made of the content says
+            // that it is the same there.
             request.etag = before
-                .filter(|before| before.url.ends_with(ending))
-                .and_then(|before| before.etag.clone());
+                .filter(|before| before.url.ends_with(&format!("{path}{ending}")))
+                .and_then(|before| before.etag.clone())
+                .filter(|etag| is_of_content(etag));
             let fetched = hub.get(&request).await.map_err(failed)?;
             let (content, etag) = match fetched {
                 None => continue,
@@ -157,7 +160,7 @@ impl Library {
         let key = format!("{repository}@{reference}+{revision}/{file}");
         let archives = release.assets.iter().filter(|asset| is_archive(&asset.name));
         let archives = archives.map(|asset| (asset.name.clone(), asset.digest)).collect();
-        let found = Found::Release { revision, archive: None, archive_digest: None };
+        let found = Found::Release { revision, commit: None, archive: None, archive_digest: None };
         let request = Request {
             max_bytes: MOST_REGISTRY_BYTES,
             ..hub.asset(&repository, reference, &asset.name)
@@ -170,7 +173,7 @@ impl Library {
             content: Content::Same,
             archives,
         };
-        if before.is_some_and(|before| before.registry == discovered.key) {
+        if before.is_some_and(|before| is_at(before, &discovered.key)) {
             return Ok(discovered);
         }
         let difference = format!("{file}{}", edits::ENDING);
@@ -225,12 +228,7 @@ impl Library {
                 Err(FetchError::Status { status: 404 | 410, .. }) => continue,
                 Err(cause) => return Err(FilesError::Fetch { address, cause }),
             };
-            let key = match (&content, before) {
-                (Content::Fresh(bytes), _) => plain_key(&request.url, bytes),
-                (Content::Same, Some(before)) => before.registry.clone(),
-                (Content::Same, None) => continue,
-            };
-            let url = request.url;
+            let (key, url) = (request.url.clone(), request.url);
             return Ok(Discovered {
                 found: Found::Plain,
                 key,
@@ -277,8 +275,7 @@ impl Library {
             let file = source.spec.publishes.file_name();
             return Err(FilesError::NoRegistryFile { file, folder: url, address });
         };
-        let key = plain_key(&url, &content);
-        let content = Content::Fresh(content);
+        let (key, content) = (url.clone(), Content::Fresh(content));
         Ok(Discovered { found: Found::Plain, key, url, etag: None, content, archives: Vec::new() })
     }
 
@@ -331,8 +328,7 @@ async fn discover_in_folder(
             return Err(crate::BootstrapError::Unreadable { path: url.into(), cause }.into());
         }
     };
-    let key = plain_key(&url, &content);
-    let content = Content::Fresh(content);
+    let (key, content) = (url.clone(), Content::Fresh(content));
     Ok(Discovered { found: Found::Plain, key, url, etag: None, content, archives: Vec::new() })
 }
 
@@ -357,9 +353,16 @@ pub(crate) fn repository(source: &FileSource) -> Result<Repository, FilesError> 
     source.spec.repo.clone().ok_or_else(none)
 }
 
-/// What has no commit is known by its content.
-fn plain_key(url: &str, bytes: &[u8]) -> String {
-    format!("{url}@{}", Digest::of(bytes).hex())
+/// Returns whether an entity tag looks like a digest, as GitHub's are, and not like a length and a
+/// moment, which two files may share.
+fn is_of_content(etag: &str) -> bool {
+    let tag = etag.trim_start_matches("W/").trim_matches('"');
+    tag.len() >= 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Returns whether a registry is one of those that were found under a key.
+fn is_at(before: &FileRef, key: &str) -> bool {
+    before.registry.strip_prefix(key).is_some_and(|rest| rest.starts_with('#'))
 }
 
 fn is_archive(name: &str) -> bool {

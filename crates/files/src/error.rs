@@ -114,6 +114,12 @@ pub enum FilesError {
         /// Source and ref.
         address: String,
     },
+    /// A dry run, and the ref was never synced.
+    #[error("'{address}' is not synced; --dry-run does not sync it")]
+    NotSynced {
+        /// Source and ref.
+        address: String,
+    },
     /// Much of a registry is gone.
     #[error("'{address}' has {now} models where it had {before}")]
     Shrunk {
@@ -205,6 +211,10 @@ impl FilesError {
             Self::Fetch { cause, .. } => cause.hint()?,
             Self::OfflineMissing { .. } | Self::OfflineNotSynced { .. } => {
                 "leave out --offline once, so that they are fetched".to_owned()
+            }
+            Self::NotSynced { address } => {
+                let (source, reference) = address.split_once('@').unwrap_or((address, ""));
+                format!("`callsheet files sync --source {source} --ref {reference}` does it")
             }
             Self::Shrunk { .. } => "if that is meant, take it with --allow-shrink".to_owned(),
             Self::NoSource { known, .. } => format!("Available sources: {}", known.join(", ")),

@@ -12,12 +12,13 @@ use crate::{
     registry::{Base, File, Publishes},
     source::{FileSource, SourceKind},
     sync::known_refs,
+    unpacking::{UnpackError, Unpacking},
 };
-use callsheet_sources::{FetchError, GitHub, MemberKind, Request, UnpackLimits, unpack};
+use callsheet_sources::{FetchError, GitHub, Request};
 use callsheet_types::Digest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -42,17 +43,7 @@ enum Access {
 }
 
 /// Digests of files whose registry says none, by key.
-type Observed = BTreeMap<String, Digest>;
-
-/// What an archive gave.
-#[derive(Default)]
-struct Unpacked {
-    observed: Observed,
-    /// Missing files that are not what was published.
-    wrong: Vec<(String, Digest, Digest)>,
-    /// Missing files that are links there.
-    links: Vec<String>,
-}
+pub(crate) type Observed = BTreeMap<String, Digest>;
 
 /// How often a file that comes damaged is asked for.
 const ATTEMPTS: usize = 2;
@@ -67,13 +58,13 @@ impl Library {
         wanted: &[u32],
         on_progress: OnProgress<'_>,
     ) -> Result<Vec<Digest>, FilesError> {
-        let mut observed = self.observed(found);
-        let missing = missing(&self.cache, registry, wanted, &observed);
+        let (mut observed, missing) = self.look(found, registry, wanted).await?;
         if !missing.is_empty() {
             let more = self.fetch(found, registry, missing, on_progress).await?;
             if !more.is_empty() {
-                observed.extend(more);
-                self.keep_observed(found, &observed);
+                let (library, found) = (self.clone(), found.clone());
+                let kept = tokio::task::spawn_blocking(move || library.keep_observed(&found, more));
+                observed = kept.await.map_err(|_| FilesError::CutOff)?;
             }
         }
         wanted
@@ -89,6 +80,33 @@ impl Library {
             .collect()
     }
 
+    /// Returns which files are not in the cache.
+    pub(crate) async fn missing_of(
+        &self,
+        found: &FileRef,
+        registry: &Arc<Registry>,
+        wanted: &[u32],
+    ) -> Result<Vec<u32>, FilesError> {
+        self.look(found, registry, wanted).await.map(|(_, missing)| missing)
+    }
+
+    /// Returns what is known of files without digests, and which of the wanted ones are missing.
+    async fn look(
+        &self,
+        found: &FileRef,
+        registry: &Arc<Registry>,
+        wanted: &[u32],
+    ) -> Result<(Observed, Vec<u32>), FilesError> {
+        let (library, found) = (self.clone(), found.clone());
+        let (registry, wanted) = (Arc::clone(registry), wanted.to_vec());
+        let looked = tokio::task::spawn_blocking(move || {
+            let observed = library.observed(&found);
+            let missing = missing(&library.cache, &registry, &wanted, &observed);
+            (observed, missing)
+        });
+        looked.await.map_err(|_| FilesError::CutOff)
+    }
+
     /// Fetches files; returns the digests of those whose registry says none.
     async fn fetch(
         &self,
@@ -97,14 +115,12 @@ impl Library {
         missing: Vec<u32>,
         on_progress: OnProgress<'_>,
     ) -> Result<Observed, FilesError> {
-        let missing = self.from_mirrors(registry, missing, on_progress).await;
+        let missing = self.ask_mirrors(registry, missing, on_progress).await;
         if missing.is_empty() {
             return Ok(Observed::new());
         }
         let source = self.source_of(found);
-        let is_local = source.kind() == SourceKind::Filesystem
-            || source.kind() == SourceKind::Zip && source.spec.directory.is_some();
-        if self.http.is_offline() && !is_local {
+        if self.http.is_offline() && !source.is_local() {
             let keys = missing.iter().filter_map(|&at| registry.files.get(at as usize));
             let keys = keys.map(|file| file.key.to_string()).collect();
             return Err(FilesError::OfflineMissing { address: found.address(), keys });
@@ -125,8 +141,13 @@ impl Library {
         }
         let mut observed =
             self.whole(found, &source, &access, registry, &missing, on_progress).await?;
-        // An archive may leave out what its repository has (`export-ignore`).
-        let left = self::missing(&self.cache, registry, &missing, &observed);
+        // An archive may leave out what its repository has (`export-ignore`), or have it otherwise
+        // (`eol`, `export-subst`).
+        let (cache, files, wanted, seen) =
+            (self.cache.clone(), Arc::clone(registry), missing.clone(), observed.clone());
+        let left =
+            tokio::task::spawn_blocking(move || self::missing(&cache, &files, &wanted, &seen));
+        let left = left.await.map_err(|_| FilesError::CutOff)?;
         match access {
             Access::Commit { .. } if !left.is_empty() => {
                 observed.extend(
@@ -156,9 +177,11 @@ impl Library {
             (SourceKind::Filesystem, _) => Access::Folder(folder_of(source, &found.reference)),
             (SourceKind::Http, _) => Access::Web,
             (SourceKind::Zip, _) => Access::Zip,
-            (SourceKind::GitHub, Found::VersionControlled { commit, .. }) => {
-                Access::Commit { hub: self.github(source)?, commit: commit.clone() }
-            }
+            (
+                SourceKind::GitHub,
+                Found::VersionControlled { commit, .. }
+                | Found::Release { commit: Some(commit), .. },
+            ) => Access::Commit { hub: self.github(source)?, commit: commit.clone() },
             (SourceKind::GitHub, _) if found.publishes() == Publishes::Programs => {
                 Access::Assets { hub: self.github(source)? }
             }
@@ -178,7 +201,7 @@ impl Library {
     }
 
     /// Asks other installations for files by their digests; returns what none of them has.
-    async fn from_mirrors(
+    async fn ask_mirrors(
         &self,
         registry: &Registry,
         missing: Vec<u32>,
@@ -210,9 +233,13 @@ impl Library {
                                 on_progress(Progress::Files { done, total });
                                 (at, true)
                             }
-                            Err(Fault::Fetch(FetchError::Status { status: 404, .. })) => {
-                                (at, false)
-                            }
+                            // That it lacks one file, or has it damaged, says nothing of others.
+                            Err(
+                                Fault::Fetch(FetchError::Status {
+                                    status: 404 | 502 | 503, ..
+                                })
+                                | Fault::Cache(CacheError::WrongDigest { .. }),
+                            ) => (at, false),
                             Err(fault) => {
                                 is_down.store(true, Ordering::Relaxed);
                                 tracing::warn!(mirror, "a mirror is not asked again: {fault:?}");
@@ -288,7 +315,7 @@ impl Library {
             let request = match access {
                 Access::Folder(folder) => {
                     let at = folder.join(&path);
-                    match self.from_folder(&at, file.digest).await {
+                    match self.take_from_folder(&at, file.digest).await {
                         Err(Fault::Absent) => {
                             looked.push(at.display().to_string());
                             continue;
@@ -316,7 +343,7 @@ impl Library {
                         break;
                     }
                     Err(Fault::Cache(CacheError::WrongDigest { .. })) if attempt < ATTEMPTS => {
-                        attempt += 1
+                        attempt += 1;
                     }
                     Err(fault) => return Err(fault.of(address(), file)),
                 }
@@ -326,7 +353,7 @@ impl Library {
         Err(FilesError::NoFile { address: address(), key: file.key.to_string(), reason })
     }
 
-    async fn from_folder(
+    async fn take_from_folder(
         &self,
         path: &std::path::Path,
         expected: Option<Digest>,
@@ -384,19 +411,19 @@ impl Library {
         on_progress: OnProgress<'_>,
     ) -> Result<Observed, FilesError> {
         let on_bytes = |done, total| on_progress(Progress::Bytes { done, total });
-        let failed = |cause| FilesError::Fetch { address: found.address(), cause };
+        let address = found.address();
         let (name, archive, has_top_folder) = match access {
             Access::Commit { hub, commit } => {
                 let repository = repository(source)?;
                 let request = hub.archive(&repository, commit);
-                let downloaded = self.archive(&request, &on_bytes).await.map_err(failed)?;
+                let downloaded = self.archive(&address, &request, &on_bytes).await?;
                 (format!("{repository}@{commit}.tar.gz"), Archive::Downloaded(downloaded), true)
             }
             Access::Asset { request, name, digest } => {
-                let mut downloaded = self.archive(request, &on_bytes).await.map_err(failed)?;
+                let mut downloaded = self.archive(&address, request, &on_bytes).await?;
                 if let Some(expected) = digest.filter(|expected| *expected != downloaded.digest) {
                     // It may have been replaced, or damaged on the way; once more tells.
-                    downloaded = self.archive(request, &on_bytes).await.map_err(failed)?;
+                    downloaded = self.archive(&address, request, &on_bytes).await?;
                     if downloaded.digest != expected {
                         let (address, key, got) =
                             (found.address(), name.clone(), downloaded.digest);
@@ -425,7 +452,11 @@ impl Library {
             UnpackError::Archive(cause) => FilesError::Archive { address: found.address(), cause },
             UnpackError::Cache(cause) => FilesError::Cache(cause),
         })?;
-        if let Some((key, expected, got)) = unpacked.wrong.into_iter().next() {
+        // What the repository itself has in place of what its archive has is asked for one by one.
+        let is_final = !matches!(access, Access::Commit { .. });
+        if let Some((key, expected, got)) =
+            unpacked.wrong.into_iter().next().filter(|_| is_final)
+        {
             return Err(FilesError::WrongDigest { address: found.address(), key, expected, got });
         }
         if let Some(key) = unpacked.links.into_iter().next() {
@@ -437,15 +468,13 @@ impl Library {
 
     async fn archive(
         &self,
+        address: &str,
         request: &Request,
         on_bytes: callsheet_sources::OnBytes<'_>,
-    ) -> Result<callsheet_sources::Downloaded, FetchError> {
-        let name = Digest::of(request.url.as_bytes()).hex();
-        let partial = self.cache.partial(&name).map_err(|error| FetchError::NoUrl {
-            text: request.url.clone(),
-            reason: error.to_string(),
-        })?;
-        self.http.download(request, &partial, on_bytes).await
+    ) -> Result<callsheet_sources::Downloaded, FilesError> {
+        let partial = self.cache.partial(&Digest::of(request.url.as_bytes()).hex())?;
+        let downloaded = self.http.download(request, &partial, on_bytes).await;
+        downloaded.map_err(|cause| FilesError::Fetch { address: address.to_owned(), cause })
     }
 
     pub(crate) fn observed(&self, found: &FileRef) -> Observed {
@@ -456,9 +485,20 @@ impl Library {
         kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
-    fn keep_observed(&self, found: &FileRef, observed: &Observed) {
-        if let Ok(bytes) = serde_json::to_vec(observed) {
+    /// Remembers what was seen, beside what others have seen meanwhile; returns all of it. Blocks.
+    fn keep_observed(&self, found: &FileRef, more: Observed) -> Observed {
+        let mut observed = self.observed(found);
+        observed.extend(more);
+        if let Ok(bytes) = serde_json::to_vec(&observed) {
             self.cache.keep_derived(&observed_name(found), &bytes);
+        }
+        observed
+    }
+
+    /// Forgets what was seen, so that it is fetched again. Blocks.
+    pub(crate) fn forget_observed(&self, found: &FileRef) {
+        if found.counts.unverified > 0 {
+            self.cache.keep_derived(&observed_name(found), b"{}");
         }
     }
 }
@@ -560,115 +600,5 @@ impl Fault {
             }
             Self::CutOff => FilesError::CutOff,
         }
-    }
-}
-
-/// An archive on its way into the cache.
-struct Unpacking {
-    cache: Cache,
-    registry: Arc<Registry>,
-    /// What it is fetched for: that something else in it is wrong keeps nobody from these.
-    missing: HashSet<u32>,
-    name: String,
-    has_top_folder: bool,
-    folders: Vec<String>,
-    max_file_bytes: u64,
-}
-
-enum UnpackError {
-    Archive(callsheet_sources::TreeError),
-    Cache(CacheError),
-}
-
-impl Unpacking {
-    fn run(self, mut archive: Archive) -> Result<Unpacked, UnpackError> {
-        let wanted: HashMap<&str, (u32, &File)> = (0..)
-            .zip(&self.registry.files)
-            .map(|(at, file)| (file.key.as_str(), (at, file)))
-            .collect();
-        let limits =
-            UnpackLimits { max_member_bytes: self.max_file_bytes, ..UnpackLimits::default() };
-        let mut folders = self.folders.clone();
-        if !self.has_top_folder {
-            // An archive that somebody packed may or may not begin with the folder of the models.
-            self.add_top_folder(&mut archive, limits, &mut folders)?;
-        }
-        let mut batch = self.cache.batch();
-        let mut unpacked = Unpacked::default();
-        let mut failed = None;
-        let mut seen: HashSet<&str> = HashSet::new();
-        let visited =
-            unpack(&self.name, archive.file(), self.has_top_folder, limits, &mut |member| {
-                let file = folders
-                    .iter()
-                    .find_map(|folder| wanted.get(member.path.below(folder)?).copied());
-                let Some((at, file)) = file.filter(|(_, file)| seen.insert(file.key.as_str()))
-                else {
-                    return Ok(());
-                };
-                let is_missing = self.missing.contains(&at);
-                if member.kind != MemberKind::File {
-                    if is_missing {
-                        unpacked.links.push(file.key.to_string());
-                    }
-                    return Ok(());
-                }
-                match batch.put(member.content, file.digest, self.max_file_bytes) {
-                    Ok((digest, _)) => {
-                        if file.digest.is_none() {
-                            unpacked.observed.insert(file.key.to_string(), digest);
-                        }
-                        Ok(())
-                    }
-                    Err(CacheError::WrongDigest { expected, got }) => {
-                        if is_missing {
-                            unpacked.wrong.push((file.key.to_string(), expected, got));
-                        }
-                        Ok(())
-                    }
-                    // What the archive itself does wrong is said by whoever reads it.
-                    Err(CacheError::Content(cause)) => Err(cause),
-                    Err(other) => {
-                        failed = Some(other);
-                        Err(std::io::Error::other("the cache failed"))
-                    }
-                }
-            });
-        if let Some(error) = failed {
-            return Err(UnpackError::Cache(error));
-        }
-        visited.map_err(UnpackError::Archive)?;
-        batch.commit().map_err(UnpackError::Cache)?;
-        Ok(unpacked)
-    }
-
-    fn add_top_folder(
-        &self,
-        archive: &mut Archive,
-        limits: UnpackLimits,
-        folders: &mut Vec<String>,
-    ) -> Result<(), UnpackError> {
-        let mut tops: HashSet<String> = HashSet::new();
-        let mut has_files_at_top = false;
-        unpack(&self.name, archive.file(), false, limits, &mut |member| {
-            match member.path.as_str().split_once('/') {
-                Some((top, _)) if tops.len() < 2 => drop(tops.insert(top.to_owned())),
-                Some(_) => {}
-                None => has_files_at_top = true,
-            }
-            Ok(())
-        })
-        .map_err(UnpackError::Archive)?;
-        if let (Some(top), 1, false) = (tops.iter().next(), tops.len(), has_files_at_top) {
-            let below_top: Vec<_> = folders
-                .iter()
-                .map(|folder| below(top, folder).trim_end_matches('/').to_owned())
-                .collect();
-            folders.extend(below_top);
-        }
-        if !folders.iter().any(String::is_empty) {
-            folders.push(String::new());
-        }
-        Ok(())
     }
 }

@@ -26,6 +26,7 @@ pub mod registry;
 mod sets;
 pub mod source;
 mod sync;
+mod unpacking;
 mod upkeep;
 mod usage;
 
@@ -39,4 +40,4 @@ pub use registry::{Publishes, Registry, RegistryError};
 pub use sets::{FileSet, ResolveAsked, SetFile};
 pub use sync::{Failed, Skipped, SyncAsked, SyncReport, Synced, with_causes};
 pub use upkeep::{Cleared, DamagedFile, FilesInfo, Listed, RefView, SourceView, Verified};
-pub use usage::Used;
+pub use usage::{UsageAsked, Used};

@@ -4,7 +4,7 @@ use crate::{
     Cache, FilesError, Registry, bootstrap::Sources, fetch::digest_of, published::FileRef,
     registry::Publishes, source::FileSource,
 };
-use callsheet_sources::{Downloaded, GitHub, GitHubHosts, Http, Request, bearer};
+use callsheet_sources::{Downloaded, GitHub, GitHubHosts, GitHubTokens, Http, Request, bearer};
 use callsheet_store::{Blobs, Project, Store};
 use callsheet_types::{
     Digest, EntryId, GitRef, Kind, Secret, SecretError, SecretSource, plan::Status,
@@ -59,21 +59,31 @@ pub struct Settings {
     pub secret: fn(SecretSource) -> Result<Secret, SecretError>,
 }
 
-/// Registries that were read lately, by the digest of their file.
+/// What a process remembers: registries that were read lately, by the digest of their file.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<VecDeque<((Publishes, Digest), Arc<Registry>)>>);
+pub struct Memory {
+    registries: Mutex<VecDeque<(RegistryId, Arc<Registry>)>>,
+    /// Held by whoever fetches for others who ask file by file.
+    pub(crate) fetching: tokio::sync::Mutex<()>,
+}
+
+/// What tells registries apart: what they list, and the digest of their file.
+type RegistryId = (Publishes, Digest);
+
+/// The longest archive that is downloaded.
+const MOST_ARCHIVE_BYTES: usize = 16 << 30;
 
 /// More would let one large registry after the other fill the memory.
 const MOST_REMEMBERED: usize = 2;
 
 impl Memory {
     fn get(&self, wanted: &(Publishes, Digest)) -> Option<Arc<Registry>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().find(|(key, _)| key == wanted).map(|(_, registry)| Arc::clone(registry))
     }
 
     fn put(&self, key: (Publishes, Digest), registry: &Arc<Registry>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(other, _)| *other != key);
         known.push_front((key, Arc::clone(registry)));
         known.truncate(MOST_REMEMBERED);
@@ -157,21 +167,20 @@ impl Library {
         }
         let name = derived_name(found.publishes(), &found.digest);
         let compiled = self.cache.derived(&name).and_then(|bytes| Registry::load(&bytes));
-        let registry = match compiled {
-            Some(registry) => registry,
-            None => {
-                let bytes = self.blobs.get(&found.digest)?.ok_or_else(|| {
+        let registry = if let Some(registry) = compiled {
+            registry
+        } else {
+            let bytes = self.blobs.get(&found.digest)?.ok_or_else(|| {
                     FilesError::Question(format!(
                         "the registry of '{}' is gone from where blobs are kept; sync it again with --force",
                         found.address()
                     ))
                 })?;
-                let registry = Registry::parse(found.publishes(), &bytes).map_err(|cause| {
-                    FilesError::Registry { address: found.address(), url: found.url.clone(), cause }
-                })?;
-                self.cache.keep_derived(&name, &registry.compile());
-                registry
-            }
+            let registry = Registry::parse(found.publishes(), &bytes).map_err(|cause| {
+                FilesError::Registry { address: found.address(), url: found.url.clone(), cause }
+            })?;
+            self.cache.keep_derived(&name, &registry.compile());
+            registry
         };
         let registry = Arc::new(registry);
         self.memory.put(key, &registry);
@@ -189,15 +198,31 @@ impl Library {
         if let Some(content) = self.cached(digest).await? {
             return Ok(Some(content));
         }
-        let library = self.clone();
-        let refs = tokio::task::spawn_blocking(move || library.refs(None));
-        for found in refs.await.map_err(|_| FilesError::CutOff)?? {
-            let registry = self.registry_of(&found).await?;
-            let observed = self.observed(&found);
+        // Whoever asks for one file asks for the next; meanwhile somebody may have fetched them all.
+        let _turn = self.memory.fetching.lock().await;
+        if let Some(content) = self.cached(digest).await? {
+            return Ok(Some(content));
+        }
+        let (library, wanted) = (self.clone(), *digest);
+        let named = tokio::task::spawn_blocking(move || library.naming(&wanted));
+        let Some((found, registry, at)) = named.await.map_err(|_| FilesError::CutOff)?? else {
+            return Ok(None);
+        };
+        let all: Vec<u32> = (0..).take(registry.files.len()).collect();
+        let missing = self.missing_of(&found, &registry, &all).await?;
+        let wanted = if missing.len() > self.settings.single_files { missing } else { vec![at] };
+        self.ensure(&found, &registry, &wanted, &|_| {}).await?;
+        self.cached(digest).await
+    }
+
+    /// Returns a synced ref that names a file, and where. Blocks.
+    fn naming(&self, digest: &Digest) -> Result<Option<(FileRef, Arc<Registry>, u32)>, FilesError> {
+        for found in self.refs(None)? {
+            let (registry, observed) = (self.registry(&found)?, self.observed(&found));
             let is_it = |file: &crate::registry::File| digest_of(file, &observed) == Some(*digest);
-            let Some(at) = registry.files.iter().position(is_it) else { continue };
-            self.ensure(&found, &registry, &[at as u32], &|_| {}).await?;
-            return self.cached(digest).await;
+            if let Some(at) = registry.files.iter().position(is_it) {
+                return Ok(Some((found, registry, at as u32)));
+            }
         }
         Ok(None)
     }
@@ -248,7 +273,8 @@ impl Library {
         loaded.await.map_err(|_| FilesError::CutOff)?
     }
 
-    /// Returns how a source is asked. Where it has hosts of its own, only its own token goes there.
+    /// Returns how a source is asked. Its own token goes to its own hosts, or to the common ones
+    /// where it has none; the common token goes to the common hosts, and neither elsewhere.
     pub(crate) fn github(&self, source: &FileSource) -> Result<GitHub, FilesError> {
         let (spec, common) = (&source.spec, &self.settings.hosts);
         let of = |own: &Option<String>, common: &String| {
@@ -259,13 +285,19 @@ impl Library {
             raw: of(&spec.raw, &common.raw),
             api: of(&spec.api, &common.api),
         };
+        let own_token = self.own_token(source)?;
         let has_own_hosts = spec.web.is_some() || spec.raw.is_some() || spec.api.is_some();
-        let token = match self.own_token(source)? {
-            Some(token) => Some(token),
-            None if has_own_hosts => None,
-            None => self.settings.token.clone(),
+        let token_for = |own_host: &Option<String>| match (own_host, has_own_hosts) {
+            (Some(_), _) => own_token.clone(),
+            (None, true) => self.settings.token.clone(),
+            (None, false) => own_token.clone().or_else(|| self.settings.token.clone()),
         };
-        Ok(GitHub::new(self.http.clone(), hosts, token))
+        let tokens = GitHubTokens {
+            web: token_for(&spec.web),
+            raw: token_for(&spec.raw),
+            api: token_for(&spec.api),
+        };
+        Ok(GitHub::new(self.http.clone(), hosts, tokens))
     }
 
     fn own_token(&self, source: &FileSource) -> Result<Option<Secret>, FilesError> {
@@ -283,7 +315,13 @@ impl Library {
         source: &FileSource,
         url: &str,
     ) -> Result<Request, FilesError> {
-        let mut request = Request { deadline: Duration::from_mins(1), ..Request::new(url) };
+        let path = url.split('?').next().unwrap_or(url);
+        let mut request = Request {
+            deadline: Duration::from_mins(1),
+            // A login answers anything with a page.
+            refuses_pages: !path.to_ascii_lowercase().ends_with("html"),
+            ..Request::new(url)
+        };
         if let Some(token) = self.own_token(source)? {
             request.headers.insert("authorization", bearer(&token));
         }
@@ -304,12 +342,12 @@ impl Library {
             return Ok((path.display().to_string(), Archive::Local(file)));
         }
         let url = crate::discover::url_of(source, reference);
-        let request = self.web_request(source, &url)?;
+        let request = Request { max_bytes: MOST_ARCHIVE_BYTES, ..self.web_request(source, &url)? };
         let partial = self.cache.partial(&Digest::of(url.as_bytes()).hex())?;
         let downloaded = self.http.download(&request, &partial, on_bytes).await;
         let address = format!("{}@{reference}", source.name);
         let downloaded = downloaded.map_err(|cause| FilesError::Fetch { address, cause })?;
-        Ok((url, Archive::Downloaded(downloaded)))
+        Ok((without_query(&url), Archive::Downloaded(downloaded)))
     }
 }
 
@@ -331,4 +369,9 @@ pub(crate) fn one_of<'a>(
 
 fn derived_name(publishes: Publishes, digest: &Digest) -> String {
     format!("registry-{publishes}-{}", digest.hex())
+}
+
+/// Returns an address without its query, which may hold a secret.
+pub(crate) fn without_query(url: &str) -> String {
+    url.split(['?', '#']).next().unwrap_or(url).to_owned()
 }

@@ -2,6 +2,7 @@
 
 use crate::{FileSet, SetFile, registry::Publishes};
 use callsheet_types::{Digest, FilePath, GitRef, Repository};
+use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -98,6 +99,12 @@ pub enum LockError {
     },
 }
 
+/// As much as is read of a lock file of any version.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 impl Lock {
     /// Pins sets.
     pub fn of(sets: &[FileSet]) -> Result<Self, LockError> {
@@ -134,10 +141,6 @@ impl Lock {
             path: path.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         };
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
         let Versioned { version } = toml::from_str(&text).map_err(malformed)?;
         if version != 1 {
             return Err(LockError::Version { path: path.to_owned(), version });
@@ -151,7 +154,8 @@ impl Lock {
         Ok(format!("# Made by `callsheet files lock`. Commit it; do not edit it.\n{text}"))
     }
 
-    /// Returns the sets of an address, however it is written; all where there is none.
+    /// Returns the sets of an address, however it is written, or of a pattern; all where there is
+    /// none.
     pub fn of_address(
         &self,
         path: &Path,
@@ -160,18 +164,27 @@ impl Lock {
         if addresses.is_empty() {
             return Ok(self.sets.iter().collect());
         }
-        let mut found = Vec::new();
+        let mut found: Vec<&LockedSet> = Vec::new();
         for address in addresses {
             let plain = address.replace("%2F", "/").replace("%2f", "/");
+            let pattern = pattern(&plain);
             let is_it = |set: &&LockedSet| {
                 let name = set.address.replace("%2F", "/");
                 let key =
                     format!("{}@{}", set.source, name.split_once('@').map_or("", |(_, rest)| rest));
-                plain == name || plain == key || plain == set.model
+                [&name, &key, &set.model].into_iter().any(|said| match &pattern {
+                    Some(pattern) => pattern.is_match(said),
+                    None => plain == *said,
+                })
             };
-            let before = found.len();
-            found.extend(self.sets.iter().filter(is_it));
-            if found.len() == before {
+            let mut is_pinned = false;
+            for set in self.sets.iter().filter(is_it) {
+                is_pinned = true;
+                if !found.iter().any(|known| known.address == set.address) {
+                    found.push(set);
+                }
+            }
+            if !is_pinned {
                 return Err(LockError::NotPinned {
                     path: path.to_owned(),
                     address: address.clone(),
@@ -189,6 +202,13 @@ impl LockedSet {
         let (source, path) = self.address.split_once('@').unwrap_or((&self.address, ""));
         let path = path.split_once('/').map_or("", |(_, path)| path);
         format!("{source}@{commit}/{path}")
+    }
+
+    /// Says of files whose content is not known what was pinned.
+    pub fn complete(&self, files: &mut [SetFile]) {
+        for file in files.iter_mut().filter(|file| file.digest.is_none()) {
+            file.digest = self.files.get(&file.path).copied();
+        }
     }
 
     /// Fails, naming every difference, unless these are the pinned files.
@@ -214,4 +234,13 @@ impl LockedSet {
         }
         Err(LockError::Differs { address: self.address.clone(), differences })
     }
+}
+
+/// Reads a pattern as addresses have them: a star stands for a part of a name.
+fn pattern(address: &str) -> Option<GlobMatcher> {
+    if !address.contains(['*', '?', '[']) {
+        return None;
+    }
+    let glob = GlobBuilder::new(address).literal_separator(true).build().ok()?;
+    Some(glob.compile_matcher())
 }

@@ -6,10 +6,11 @@ use crate::{
     location::below,
     registry::{Addresses, Base, File, Registry},
 };
-use callsheet_sources::{FetchError, GitHub, Http, MemberKind, UnpackLimits, unpack};
+use callsheet_sources::{FetchError, GitHub, GitHubTokens, Http, MemberKind, UnpackLimits, unpack};
 use callsheet_types::{Digest, FilePath, GitRef, Problem, Repository};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// What is to be published.
 #[derive(Clone, Debug)]
@@ -73,25 +74,20 @@ impl Publisher {
         on_progress: OnProgress<'_>,
     ) -> Result<Published, FilesError> {
         let local = asked.path.as_deref().map(Path::new).filter(|path| path.is_dir());
-        let (folder, in_repository, from, archive, _kept) = match (local, &asked.asset) {
+        let (folder, in_repository, from, archive, kept) = match (local, &asked.asset) {
             (Some(folder), _) => {
                 let in_repository = path_in_repository(folder, &asked.repo);
                 (folder.to_owned(), in_repository, folder.display().to_string(), None, None)
             }
             (None, asset) => {
-                let kept = tempfile::tempdir().map_err(|cause| IndexError::Unreadable {
-                    path: std::env::temp_dir(),
-                    cause,
-                })?;
-                let (from, archive) =
-                    self.unpacked(asked, asset.as_deref(), kept.path(), on_progress).await?;
+                let kept = self.unpacked(asked, asset.as_deref(), on_progress).await?;
                 let wanted = asked.path.as_deref().unwrap_or_default().trim_matches('/');
                 let wanted = if wanted == "." { "" } else { wanted };
-                let folder = kept.path().join(wanted);
+                let folder = kept.folder.path().join(wanted);
                 let folder = match (folder.is_dir(), asset) {
                     (true, _) => folder,
                     // A release's archive may begin inside the folder.
-                    (false, Some(_)) => kept.path().to_owned(),
+                    (false, Some(_)) => kept.folder.path().to_owned(),
                     (false, None) => {
                         return Err(FilesError::Question(format!(
                             "{} has no folder {wanted:?} at {}",
@@ -99,9 +95,10 @@ impl Publisher {
                         )));
                     }
                 };
-                (folder, wanted.to_owned(), from, archive, Some(kept))
+                (folder, wanted.to_owned(), kept.from.clone(), kept.archive, Some(kept))
             }
         };
+        let links = kept.as_ref().map(|kept| kept.links_in(&folder)).unwrap_or_default();
         let memory = local.map(|folder| self.index_memory(folder));
         let options = IndexOptions {
             name: asked.name.clone(),
@@ -112,18 +109,16 @@ impl Publisher {
         let indexed = self.indexed(folder, options, on_progress).await?;
         let hosts = &self.settings.hosts;
         let (repo, reference) = (&asked.repo, &asked.reference);
-        let Indexed { mut registry, hashed, remembered, problems, .. } = indexed;
+        let Indexed { mut registry, hashed, remembered, mut problems, .. } = indexed;
+        problems.extend(links);
         let counts = (registry.models.len(), registry.examples.len(), registry.files.len());
-        let addresses = match &asked.asset {
-            Some(asset) => {
-                let url = format!("{}/{repo}/releases/download/{reference}/{asset}", hosts.web);
-                add_archive(&mut registry, asset, archive)?;
-                Addresses::Archive(url)
-            }
-            None => {
-                let root = format!("{}/{repo}/{reference}", hosts.raw);
-                Addresses::BeforeKey(below(&root, &in_repository).trim_end_matches('/').to_owned())
-            }
+        let addresses = if let Some(asset) = &asked.asset {
+            let url = format!("{}/{repo}/releases/download/{reference}/{asset}", hosts.web);
+            add_archive(&mut registry, asset, archive)?;
+            Addresses::Archive(url)
+        } else {
+            let root = format!("{}/{repo}/{reference}", hosts.raw);
+            Addresses::BeforeKey(below(&root, &in_repository).trim_end_matches('/').to_owned())
         };
         let text = registry.write(&addresses);
         let (models, examples, files) = counts;
@@ -165,34 +160,29 @@ impl Publisher {
         self.cache.root().join("index").join(name)
     }
 
-    /// Brings what is published elsewhere into a folder; returns where it came from, and the
-    /// archive's digest where it is part of a release.
+    /// Brings what is published elsewhere into a folder in the cache: that of the system for
+    /// temporary files may lie in memory.
     async fn unpacked(
         &self,
         asked: &PublishAsked,
         asset: Option<&str>,
-        folder: &Path,
         on_progress: OnProgress<'_>,
-    ) -> Result<(String, Option<Digest>), FilesError> {
+    ) -> Result<Fetched, FilesError> {
         let address = format!("{}@{}", asked.repo, asked.reference);
         if self.http.is_offline() {
             return Err(FilesError::OfflineNotSynced { address });
         }
-        let hub = GitHub::new(
-            self.http.clone(),
-            self.settings.hosts.clone(),
-            self.settings.token.clone(),
-        );
+        let tokens = GitHubTokens::all(self.settings.token.as_ref());
+        let hub = GitHub::new(self.http.clone(), self.settings.hosts.clone(), tokens);
         let failed = |cause| FilesError::Fetch { address: address.clone(), cause };
         on_progress(Progress::Discovering { address: address.clone() });
-        let request = match asset {
-            Some(name) => hub.asset(&asked.repo, &asked.reference, name),
-            None => {
-                let resolved = hub.resolve(&asked.repo, &asked.reference).await.map_err(failed)?;
-                let resolved =
-                    resolved.ok_or_else(|| FilesError::NoRef { address: address.clone() })?;
-                hub.archive(&asked.repo, &resolved.commit)
-            }
+        let request = if let Some(name) = asset {
+            hub.asset(&asked.repo, &asked.reference, name)
+        } else {
+            let resolved = hub.resolve(&asked.repo, &asked.reference).await.map_err(failed)?;
+            let resolved =
+                resolved.ok_or_else(|| FilesError::NoRef { address: address.clone() })?;
+            hub.archive(&asked.repo, &resolved.commit)
         };
         let on_bytes = |done, total| on_progress(Progress::Bytes { done, total });
         let partial = self.cache.partial(&Digest::of(request.url.as_bytes()).hex())?;
@@ -204,29 +194,67 @@ impl Publisher {
             (cause, _) => failed(cause),
         })?;
         let digest = downloaded.digest;
+        let kept = self.temporary_folder()?;
         let (folder, url, has_top_folder) =
-            (folder.to_owned(), request.url.clone(), asset.is_none());
+            (kept.path().to_owned(), request.url.clone(), asset.is_none());
         let limits = UnpackLimits {
             max_member_bytes: self.settings.max_file_bytes,
             ..UnpackLimits::default()
         };
         let work = tokio::task::spawn_blocking(move || {
-            let mut downloaded = downloaded;
-            unpack(&url, &mut downloaded.file, has_top_folder, limits, &mut |member| {
-                if member.kind != MemberKind::File {
-                    return Ok(());
-                }
-                let path = folder.join(member.path);
-                if let Some(parent) = path.parent() {
-                    std::fs::create_dir_all(parent)?;
-                }
-                let mut file = std::fs::File::create_new(path)?;
-                std::io::copy(member.content, &mut file).map(drop)
-            })
+            let (mut downloaded, mut links) = (downloaded, Vec::new());
+            let unpacked =
+                unpack(&url, &mut downloaded.file, has_top_folder, limits, &mut |member| {
+                    if member.kind != MemberKind::File {
+                        let is_link = member.kind == MemberKind::Link;
+                        let what = if is_link { "a link" } else { "no file" };
+                        let message = format!("is {what}, and left out");
+                        links.push(Problem { place: member.path.to_string(), message });
+                        return Ok(());
+                    }
+                    let path = folder.join(member.path);
+                    if let Some(parent) = path.parent() {
+                        std::fs::create_dir_all(parent)?;
+                    }
+                    let mut file = std::fs::File::create_new(path)?;
+                    std::io::copy(member.content, &mut file).map(drop)
+                });
+            unpacked.map(|()| links)
         });
         let unpacked = work.await.map_err(|_| FilesError::CutOff)?;
-        unpacked.map_err(|cause| FilesError::Archive { address, cause })?;
-        Ok((request.url, asset.is_some().then_some(digest)))
+        let links = unpacked.map_err(|cause| FilesError::Archive { address, cause })?;
+        let archive = asset.is_some().then_some(digest);
+        Ok(Fetched { folder: kept, from: request.url, archive, links })
+    }
+
+    fn temporary_folder(&self) -> Result<TempDir, IndexError> {
+        let above = self.cache.root().join("tmp");
+        std::fs::create_dir_all(&above)
+            .and_then(|()| tempfile::Builder::new().prefix("index-").tempdir_in(&above))
+            .map_err(|cause| IndexError::Unreadable { path: above, cause })
+    }
+}
+
+/// What was published elsewhere, and is in a folder here for as long as this is.
+struct Fetched {
+    folder: TempDir,
+    /// Where it came from.
+    from: String,
+    /// The archive's digest, where it is part of a release.
+    archive: Option<Digest>,
+    /// What is no file in it.
+    links: Vec<Problem>,
+}
+
+impl Fetched {
+    /// Returns what is no file in one of its folders, from there.
+    fn links_in(&self, folder: &Path) -> Vec<Problem> {
+        let above = folder.strip_prefix(self.folder.path()).unwrap_or(Path::new(""));
+        let links = self.links.iter().filter_map(|link| {
+            let place = Path::new(&link.place).strip_prefix(above).ok()?;
+            Some(Problem { place: place.to_str()?.to_owned(), message: link.message.clone() })
+        });
+        links.collect()
     }
 }
 

@@ -34,6 +34,9 @@ pub struct FileRef {
     pub root: Option<String>,
     /// What it holds.
     pub counts: FileCounts,
+    /// Whether somebody asked for this repository in place of the source's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_override: bool,
     /// The source as it was asked; of one that is still configured, hosts and token are those of
     /// the configuration.
     pub spec: SourceSpec,
@@ -54,6 +57,9 @@ pub enum Found {
     Release {
         /// Another one whenever something of the release was replaced.
         revision: String,
+        /// The tag's commit, where the files are in the repository all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
         /// The asset that holds the files.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         archive: Option<String>,
@@ -78,7 +84,9 @@ impl Found {
     /// Returns the commit, where there is one.
     pub fn commit(&self) -> Option<&str> {
         match self {
-            Self::VersionControlled { commit, .. } => Some(commit),
+            Self::VersionControlled { commit, .. } | Self::Release { commit: Some(commit), .. } => {
+                Some(commit)
+            }
             _ => None,
         }
     }
@@ -117,6 +125,11 @@ impl FileRef {
     /// Returns source and ref as people write them.
     pub fn address(&self) -> String {
         format!("{}@{}", self.name, self.reference)
+    }
+
+    /// Returns whether this is what a source has there, as the source is configured now.
+    pub fn is_of(&self, source: &FileSource) -> bool {
+        self.is_override || self.spec.repo == source.spec.repo
     }
 
     /// Returns the key of its entry.

@@ -12,7 +12,7 @@ use crate::{
 use callsheet_types::{Digest, FilePath, GitRef, Repository};
 use globset::GlobBuilder;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// The files of one model at one ref.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -64,8 +64,8 @@ pub struct ResolveAsked {
     pub addresses: Vec<String>,
     /// Has the files in the cache afterwards.
     pub fetch: bool,
-    /// Counts each set as copied.
-    pub count: bool,
+    /// Syncs and fetches nothing: a ref that is not synced is an error.
+    pub dry_run: bool,
     /// Of a program that is named without a platform, only what is for this one, if there is such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct Located {
 
 impl Library {
     /// Returns the sets that addresses mean, in their order, each once. A ref that is not synced yet
-    /// is synced.
+    /// is synced, unless this is a dry run.
     pub async fn resolve(
         &self,
         asked: &ResolveAsked,
@@ -88,27 +88,26 @@ impl Library {
         on_progress: OnProgress<'_>,
     ) -> Result<Vec<FileSet>, FilesError> {
         let mut sets: Vec<FileSet> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
         for text in &asked.addresses {
-            let mut located = self.locate(asked.publishes, text, actor, on_progress).await?;
+            let syncs_as = (!asked.dry_run).then_some(actor);
+            let mut located = self.locate(asked.publishes, text, syncs_as, on_progress).await?;
             if let Some(platform) = asked.platform.as_deref().filter(|_| !is_pattern(text)) {
                 keep_platform(&mut located, platform);
             }
             let (found, registry) = (&located.found, &located.registry);
             let mut wanted: Vec<u32> = Vec::new();
-            if asked.fetch {
+            if asked.fetch && !asked.dry_run {
                 wanted.extend(located.models.iter().flat_map(|model| model.files.iter().copied()));
                 self.ensure(found, registry, &wanted, on_progress).await?;
             }
             let observed = self.observed(found);
             for model in &located.models {
                 let set = self.set(found, registry, model, &observed)?;
-                if !sets.iter().any(|other| other.address == set.address) {
+                if seen.insert(set.address.clone()) {
                     sets.push(set);
                 }
             }
-        }
-        if asked.count {
-            self.count(&sets);
         }
         Ok(sets)
     }
@@ -157,23 +156,24 @@ impl Library {
         })
     }
 
-    /// Finds source, ref and models of an address, and syncs the ref where that is needed.
+    /// Finds source, ref and models of an address. A ref that is not synced is, in somebody's name;
+    /// where nobody is named, nothing is.
     pub(crate) async fn locate(
         &self,
         publishes: Publishes,
         text: &str,
-        actor: &str,
+        syncs_as: Option<&str>,
         on_progress: OnProgress<'_>,
     ) -> Result<Located, FilesError> {
         match Address::parse(text)? {
             Address::At { source, rest } => {
                 if publishes == Publishes::Programs && self.source(publishes, &source).is_err() {
-                    return self.program(&source, &rest, actor, on_progress).await;
+                    return self.program(&source, &rest, syncs_as, on_progress).await;
                 }
                 let source = self.source_or_synced(publishes, &source).await?;
-                self.at(&source, text, splits(&rest), actor, on_progress).await
+                self.at(&source, text, splits(&rest), syncs_as, on_progress).await
             }
-            Address::Plain(name) => self.plain(publishes, &name, actor, on_progress).await,
+            Address::Plain(name) => self.plain(publishes, &name, syncs_as, on_progress).await,
         }
     }
 
@@ -207,7 +207,7 @@ impl Library {
         source: &FileSource,
         text: &str,
         readings: Vec<Split>,
-        actor: &str,
+        syncs_as: Option<&str>,
         on_progress: OnProgress<'_>,
     ) -> Result<Located, FilesError> {
         let publishes = source.spec.publishes;
@@ -222,7 +222,7 @@ impl Library {
         let mut hits = Vec::new();
         let mut miss = None;
         for split in &known {
-            match self.models_at(source, split, actor, on_progress).await {
+            match self.models_at(source, split, syncs_as, on_progress).await {
                 Ok(located) => hits.push((located, split.reference.clone(), split.path.clone())),
                 Err(error @ FilesError::NoModel { .. }) if known.len() > 1 => miss = Some(error),
                 Err(error) => return Err(error),
@@ -245,11 +245,12 @@ impl Library {
         }
         // Nobody knows the ref yet: the shortest that there is.
         let mut first = None;
-        for split in &readings {
-            match self.models_at(source, split, actor, on_progress).await {
+        for split in readings.iter().take(MOST_READINGS) {
+            match self.models_at(source, split, syncs_as, on_progress).await {
                 Err(
                     error @ (FilesError::NoRef { .. }
                     | FilesError::OfflineNotSynced { .. }
+                    | FilesError::NotSynced { .. }
                     | FilesError::NoRegistryFile { .. }),
                 ) => {
                     first.get_or_insert(error);
@@ -268,11 +269,14 @@ impl Library {
         reference: &GitRef,
     ) -> Result<Option<FileRef>, FilesError> {
         let publishes = source.spec.publishes;
-        if let Some(found) = self.synced(publishes, &source.key, reference)? {
+        let synced = self.synced(publishes, &source.key, reference)?;
+        // What the source published before it was configured otherwise is not what it does now.
+        if let Some(found) = synced.filter(|found| found.is_of(source)) {
             return Ok(Some(found));
         }
         let is_it = |found: &FileRef| {
             found.source == source.key
+                && found.is_of(source)
                 && found.found.commit().is_some_and(|commit| {
                     commit.len() == reference.as_str().len()
                         && commit.eq_ignore_ascii_case(reference.as_str())
@@ -286,19 +290,22 @@ impl Library {
         &self,
         source: &FileSource,
         split: &Split,
-        actor: &str,
+        syncs_as: Option<&str>,
         on_progress: OnProgress<'_>,
     ) -> Result<Located, FilesError> {
         let publishes = source.spec.publishes;
         let (library, wanted, reference) = (self.clone(), source.clone(), split.reference.clone());
         let found = tokio::task::spawn_blocking(move || library.known_at(&wanted, &reference));
-        let found = match found.await.map_err(|_| FilesError::CutOff)?? {
-            Some(found) => found,
-            None => {
-                let asked = SyncAsked { publishes: Some(publishes), ..SyncAsked::default() };
-                match self.sync_one(source, &split.reference, &asked, actor, on_progress).await? {
-                    Outcome::Synced(_, found) | Outcome::Skipped(found, _) => *found,
-                }
+        let found = if let Some(found) = found.await.map_err(|_| FilesError::CutOff)?? {
+            found
+        } else {
+            let Some(actor) = syncs_as else {
+                let address = format!("{}@{}", source.name, split.reference);
+                return Err(FilesError::NotSynced { address });
+            };
+            let asked = SyncAsked { publishes: Some(publishes), ..SyncAsked::default() };
+            match self.sync_one(source, &split.reference, &asked, actor, on_progress).await? {
+                Outcome::Synced(_, found) | Outcome::Skipped(found, _) => *found,
             }
         };
         let registry = self.registry_of(&found).await?;
@@ -320,7 +327,7 @@ impl Library {
         &self,
         publishes: Publishes,
         name: &str,
-        actor: &str,
+        syncs_as: Option<&str>,
         on_progress: OnProgress<'_>,
     ) -> Result<Located, FilesError> {
         let path_in = |prefix: &str| {
@@ -369,7 +376,7 @@ impl Library {
             let reference =
                 reference.ok_or_else(|| FilesError::NoRefs(source.name.clone()))?.clone();
             let split = Split { reference, path: path.clone() };
-            return self.models_at(source, &split, actor, on_progress).await;
+            return self.models_at(source, &split, syncs_as, on_progress).await;
         }
         let mut hits = Vec::new();
         let mut near_names = Vec::new();
@@ -419,7 +426,7 @@ impl Library {
         &self,
         program: &str,
         version: &str,
-        actor: &str,
+        syncs_as: Option<&str>,
         on_progress: OnProgress<'_>,
     ) -> Result<Located, FilesError> {
         let (version, dist) = version.split_once('/').unwrap_or((version, ""));
@@ -430,12 +437,13 @@ impl Library {
         let mut last = None;
         for source in sources {
             let split = Split { reference: reference.clone(), path: path.clone() };
-            match self.models_at(&source, &split, actor, on_progress).await {
+            match self.models_at(&source, &split, syncs_as, on_progress).await {
                 Ok(located) => return Ok(located),
                 Err(
                     error @ (FilesError::NoModel { .. }
                     | FilesError::NoRef { .. }
-                    | FilesError::OfflineNotSynced { .. }),
+                    | FilesError::OfflineNotSynced { .. }
+                    | FilesError::NotSynced { .. }),
                 ) => {
                     last = Some(error);
                 }
@@ -450,6 +458,9 @@ impl Library {
 }
 
 const MOST_NEAR: usize = 5;
+
+/// Refs that are asked for because an address may mean them; few have so many slashes.
+const MOST_READINGS: usize = 6;
 
 /// Returns the models that a path means, in the order in which they are published.
 ///
@@ -490,7 +501,10 @@ pub(crate) fn matching(
                 .map(|glob| glob.compile_matcher())
         });
         let globs: Vec<_> = globs.collect();
-        let is_hit = |model: &&Model| globs.iter().any(|glob| glob.is_match(&*model.name));
+        let is_hit = |model: &&Model| {
+            let folder = folder(registry, model);
+            globs.iter().any(|glob| glob.is_match(&*model.name) || glob.is_match(&folder))
+        };
         return registry.models.iter().filter(is_hit).cloned().collect();
     }
     // A program without a platform means all of its archives.

@@ -156,6 +156,13 @@ impl FileSource {
             }
         }
         let source = Self { key: key.to_owned(), name, origin, spec };
+        let has_query = source.spec.url.as_deref().is_some_and(|url| url.contains(['?', '#']));
+        // What is added is shown to everybody who follows the feed.
+        if has_query && (source.kind() != SourceKind::Zip || origin == Origin::Added) {
+            let expected =
+                "an address without a query; that of a `zip` in the config file may have one";
+            return wrong("url", "has a query".to_owned(), expected);
+        }
         match source.kind() {
             SourceKind::GitHub if source.spec.repo.is_none() => {
                 return wrong("repo", "is missing".to_owned(), "`owner/name`, or another `type`");
@@ -196,6 +203,15 @@ impl FileSource {
         self.spec.kind.unwrap_or(SourceKind::GitHub)
     }
 
+    /// Returns whether it is on this machine.
+    pub fn is_local(&self) -> bool {
+        match self.kind() {
+            SourceKind::Filesystem => true,
+            SourceKind::Zip => self.spec.directory.is_some(),
+            SourceKind::GitHub | SourceKind::Http => false,
+        }
+    }
+
     /// Returns the folder of its registry file; empty for the root.
     pub fn registry_path(&self) -> &str {
         let default = match self.kind() {
@@ -211,6 +227,13 @@ impl FileSource {
     pub fn path(&self) -> Option<&str> {
         let path = self.spec.path.as_deref()?.trim_matches('/');
         Some(if path == "." { "" } else { path })
+    }
+
+    /// Returns the source as it may be kept and shown: an address's query may hold a secret.
+    pub fn kept_spec(&self) -> SourceSpec {
+        let mut spec = self.spec.clone();
+        spec.url = spec.url.as_deref().map(crate::library::without_query);
+        spec
     }
 
     /// Returns where its token is kept.

@@ -3,10 +3,11 @@
 use crate::{
     FilesError, Library, OnProgress, Progress, Registry, bootstrap,
     discover::{Content, Discovered, is_fixed, repository},
+    library::without_query,
     location,
     published::{FileCounts, FileRef, FileRegistry, Found},
     registry::{Base, Difference, Publishes},
-    source::{FileSource, Origin, SourceKind, SourceSpec},
+    source::{FileSource, Origin, SourceSpec},
 };
 use callsheet_sources::FetchError;
 use callsheet_store::Intent;
@@ -226,45 +227,73 @@ impl Library {
             });
             before.await.map_err(|_| FilesError::CutOff)??
         };
-        if let Some(before) = before.as_ref().filter(|_| !asked.force) {
-            let is_same_place = before.spec == source.spec;
-            if asked.only_missing || is_same_place && is_fixed(&before.found, reference) {
+        let spec = source.kept_spec();
+        // What was published elsewhere says nothing of what is published here.
+        let known = before.as_ref().filter(|known| !asked.force && known.spec.repo == spec.repo);
+        if let Some(before) = known {
+            if asked.only_missing || before.spec == spec && is_fixed(&before.found, reference) {
                 return Ok(Outcome::Skipped(Box::new(before.clone()), "already cached"));
             }
-            if self.http.is_offline() && source.kind() != SourceKind::Filesystem {
+            if self.http.is_offline() && !source.is_local() {
                 return Ok(Outcome::Skipped(
                     Box::new(before.clone()),
                     "already cached, and this is offline mode",
                 ));
             }
         }
-        if self.http.is_offline() && matches!(source.kind(), SourceKind::GitHub | SourceKind::Http)
-        {
+        if self.http.is_offline() && !source.is_local() {
             return Err(FilesError::OfflineNotSynced { address });
         }
         on_progress(Progress::Discovering { address: address.clone() });
-        let known = before.as_ref().filter(|_| !asked.force);
-        let discovered = self.discover(source, reference, known).await?;
-        let (registry, digest, bytes) =
-            self.read(&address, publishes, &discovered, before.as_ref()).await?;
-        let (found, warnings) = chosen(source, &address, &discovered, &registry)?;
+        let mut discovered = self.discover(source, reference, known).await?;
+        let read = match self.read(&address, publishes, &discovered, known).await {
+            Err(_) if matches!(discovered.content, Content::Same) => {
+                // What it is the same as is gone from here, or damaged: all of it comes again.
+                discovered = self.discover(source, reference, None).await?;
+                self.read(&address, publishes, &discovered, None).await
+            }
+            read => read,
+        };
+        let (registry, digest, bytes) = read?;
+        let (mut found, mut warnings) = chosen(source, &address, &discovered, &registry)?;
+        if let Found::Release { commit, archive: None, .. } = &mut found
+            && publishes == Publishes::Models
+        {
+            // The files are in the repository all the same, as they are at the tag.
+            let resolved = self.github(source)?.resolve(&repository(source)?, reference).await;
+            let resolved =
+                resolved.map_err(|cause| FilesError::Fetch { address: address.clone(), cause })?;
+            *commit = resolved.map(|resolved| resolved.commit);
+        }
         let mut next = FileRef {
             source: source.key.clone(),
             name: source.name.clone(),
             reference: reference.clone(),
             found,
-            registry: discovered.key.clone(),
+            registry: format!("{}#{}", without_query(&discovered.key), &digest.hex()[..16]),
             digest,
             etag: discovered.etag.clone(),
-            url: discovered.url.clone(),
+            url: without_query(&discovered.url),
             root: known
-                .filter(|known| known.digest == digest && known.spec == source.spec)
+                .filter(|known| known.digest == digest && known.spec == spec)
                 .and_then(|known| known.root.clone()),
             counts: counts(&registry),
-            spec: source.spec.clone(),
+            is_override: asked.repo.is_some(),
+            spec,
         };
-        if let Some(before) = before.as_ref().filter(|before| !asked.force && same(before, &next)) {
+        if let Some(before) = known.filter(|before| same(before, &next)) {
+            // It is put again where it was lost.
+            if let Some(bytes) = bytes.filter(|_| !asked.dry_run) {
+                let blobs = self.blobs.clone();
+                let put = tokio::task::spawn_blocking(move || blobs.put(&bytes).map(drop));
+                put.await.map_err(|_| FilesError::CutOff)??;
+            }
             return Ok(Outcome::Skipped(Box::new(before.clone()), "already cached"));
+        }
+        if let Some(before) = before.as_ref().filter(|before| is_otherwise(before, &next)) {
+            let text = "the same commit had another registry file before: one of the two was wrong";
+            tracing::warn!(address, earlier = %before.digest, now = %next.digest, "{text}");
+            warnings.push(text.to_owned());
         }
         // The text of a large registry is held once, and no longer than it is needed.
         drop(discovered);
@@ -294,7 +323,11 @@ impl Library {
         if !asked.dry_run {
             let (library, source, kept, actor) =
                 (self.clone(), source.clone(), next.clone(), actor.to_owned());
+            let forget = asked.force;
             let kept = tokio::task::spawn_blocking(move || {
+                if forget {
+                    library.forget_observed(&kept);
+                }
                 library.keep(&source, &kept, bytes, &registry, &actor)
             });
             kept.await.map_err(|_| FilesError::CutOff)??;
@@ -329,6 +362,10 @@ impl Library {
             (Content::Same, Some(before)) => {
                 let (library, before) = (self.clone(), before.clone());
                 let loaded = tokio::task::spawn_blocking(move || {
+                    // What was compiled of it may outlive it here, and not on another machine.
+                    if library.blobs.get(&before.digest)?.is_none() {
+                        return Err(FilesError::CutOff);
+                    }
                     library.registry(&before).map(|registry| (registry, before.digest, None))
                 });
                 loaded.await.map_err(|_| FilesError::CutOff)?
@@ -450,8 +487,16 @@ fn ad_hoc(publishes: Publishes, key: &str, repo: &Repository) -> Result<FileSour
 fn same(before: &FileRef, next: &FileRef) -> bool {
     let mut next = next.clone();
     next.root.clone_from(&before.root);
-    next.etag.clone_from(&before.etag);
+    if next.etag.is_none() {
+        next.etag.clone_from(&before.etag);
+    }
     *before == next
+}
+
+/// Returns whether what should never change did.
+fn is_otherwise(before: &FileRef, next: &FileRef) -> bool {
+    let place = |found: &FileRef| found.registry.rsplit_once('#').map(|(key, _)| key.to_owned());
+    next.found.commit().is_some() && place(before) == place(next) && before.digest != next.digest
 }
 
 fn counts(registry: &Registry) -> FileCounts {
@@ -503,6 +548,8 @@ fn chosen(
         })?)
     } else if let Some(known) = of_url.as_deref().and_then(named) {
         Some(known)
+    } else if source.spec.asset.is_none() && names_single_files(registry) {
+        None
     } else {
         let zips: Vec<_> = discovered
             .archives
@@ -522,10 +569,17 @@ fn chosen(
     };
     let found = Found::Release {
         revision: revision.clone(),
+        commit: None,
         archive: archive.map(|(name, _)| name.clone()),
         archive_digest: archive.and_then(|(_, digest)| *digest),
     };
     Ok((found, warnings))
+}
+
+/// Returns whether a registry says where each of its files is, rather than what holds them all.
+fn names_single_files(registry: &Registry) -> bool {
+    let is_single = |file: &crate::registry::File| matches!(file.base, Base::BeforeKey(_));
+    registry.files.iter().any(is_single)
 }
 
 /// Returns an error with all its causes, in one line.

@@ -71,6 +71,9 @@ pub struct Listed {
     /// The ref itself.
     #[serde(flatten)]
     pub found: RefView,
+    /// Why its names cannot be said, where they cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// The models' names, where they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_names: Option<Vec<String>>,
@@ -201,8 +204,13 @@ impl Library {
     ) -> Result<Vec<Listed>, FilesError> {
         let mut listed = Vec::new();
         for found in self.chosen(publishes, source, reference)? {
-            let registry = with_names.then(|| self.registry(&found)).transpose()?;
+            let read = with_names.then(|| self.registry(&found)).transpose();
+            let (registry, problem) = match read {
+                Ok(registry) => (registry, None),
+                Err(error) => (None, Some(crate::with_causes(&error))),
+            };
             listed.push(Listed {
+                problem,
                 address: found.address(),
                 publishes: found.publishes(),
                 source: found.source.clone(),
@@ -262,10 +270,16 @@ impl Library {
         // Of what cannot be read it is not known what it names; it goes all the same.
         let mut theirs: HashSet<Digest> =
             chosen.iter().filter_map(|found| self.digests(found).ok()).flatten().collect();
-        for found in self.refs(None)? {
-            if !chosen.contains(&found) {
-                for digest in self.digests(&found)? {
-                    theirs.remove(&digest);
+        for found in self.refs(None)?.iter().filter(|found| !chosen.contains(found)) {
+            match self.digests(found) {
+                Ok(digests) => digests.iter().for_each(|digest| {
+                    theirs.remove(digest);
+                }),
+                Err(error) => {
+                    // It may name any of them.
+                    let address = found.address();
+                    tracing::warn!(address, %error, "no file is removed: a registry cannot be read");
+                    theirs.clear();
                 }
             }
         }
@@ -328,7 +342,9 @@ impl Library {
             damaged.iter().map(|file| (file.expected, Vec::new())).collect();
         if !named.is_empty() {
             for found in self.refs(None)? {
-                let (registry, observed) = (self.registry(&found)?, self.observed(&found));
+                // What was found damaged is said, whoever can say where it belongs.
+                let Ok(registry) = self.registry(&found) else { continue };
+                let observed = self.observed(&found);
                 for file in &registry.files {
                     if let Some(names) =
                         digest_of(file, &observed).and_then(|digest| named.get_mut(&digest))
@@ -349,7 +365,7 @@ impl Library {
 fn place(source: &crate::source::FileSource) -> String {
     let spec = &source.spec;
     let repo = spec.repo.as_ref().map(ToString::to_string);
-    repo.or_else(|| spec.url.clone())
+    repo.or_else(|| spec.url.as_deref().map(crate::library::without_query))
         .or_else(|| spec.directory.as_ref().map(|path| path.display().to_string()))
         .unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! How often what was copied, kept in one file on this machine and sent nowhere.
 
-use crate::{FileSet, Library};
+use crate::{FilesError, Library, address::Address};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -21,6 +21,14 @@ pub struct Used {
     pub first: Timestamp,
     /// When last.
     pub last: Timestamp,
+}
+
+/// What was copied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageAsked {
+    /// The address of each model.
+    pub addresses: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,12 +52,19 @@ fn is_one(count: &u64) -> bool {
 }
 
 impl Library {
-    /// Counts sets as copied. That it fails is no reason to fail the copy.
-    pub(crate) fn count(&self, sets: &[FileSet]) {
-        let Some(path) = &self.settings.usage else { return };
-        if let Err(error) = append(path, sets, Timestamp::now()) {
-            tracing::warn!(%error, path = %path.display(), "copies are not counted");
+    /// Counts models as copied, once they are; returns how many were counted: all, or none where
+    /// nothing is counted, or in a dry run. Blocks.
+    pub fn count(&self, copied: &UsageAsked, dry_run: bool) -> Result<usize, FilesError> {
+        for address in &copied.addresses {
+            Address::parse(address)?;
         }
+        let Some(path) = &self.settings.usage else { return Ok(0) };
+        if !dry_run {
+            append(path, &copied.addresses, Timestamp::now()).map_err(|error| {
+                FilesError::Question(format!("{} cannot be written: {error}", path.display()))
+            })?;
+        }
+        Ok(copied.addresses.len())
     }
 
     /// Returns how often what was copied, the most copied first. Blocks.
@@ -62,10 +77,10 @@ impl Library {
 }
 
 /// One short write at the end of a file is never mixed with another's.
-fn append(path: &Path, sets: &[FileSet], at: Timestamp) -> io::Result<()> {
+fn append(path: &Path, addresses: &[String], at: Timestamp) -> io::Result<()> {
     let mut lines = Vec::new();
-    for set in sets {
-        let line = Line { at, address: set.address.clone(), copies: 1, first: None };
+    for address in addresses {
+        let line = Line { at, address: address.clone(), copies: 1, first: None };
         serde_json::to_writer(&mut lines, &line)?;
         lines.push(b'\n');
     }
@@ -109,15 +124,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/usage.jsonl");
         assert_eq!(read(&path).unwrap(), []);
-        let set = |address: &str| {
-            FileSet { address: address.to_owned(), ..serde_json::from_value(serde_json::json!({
-            "address": "", "publishes": "models", "source": "s", "reference": "r", "registry": "", "model": "", "folder": "", "files": [],
-        })).unwrap() }
-        };
         let (early, late) =
             ("2026-01-01T00:00:00Z".parse().unwrap(), "2026-02-01T00:00:00Z".parse().unwrap());
-        append(&path, &[set("s@r/b"), set("s@r/a")], early).unwrap();
-        append(&path, &[set("s@r/a")], late).unwrap();
+        append(&path, &["s@r/b".to_owned(), "s@r/a".to_owned()], early).unwrap();
+        append(&path, &["s@r/a".to_owned()], late).unwrap();
         OpenOptions::new()
             .append(true)
             .open(&path)

@@ -287,6 +287,11 @@ impl App {
         let _ = self.source.set(source);
     }
 
+    /// Returns whether this is a daemon, which others than its user may reach.
+    pub(crate) fn is_daemon(&self) -> bool {
+        self.source.get().is_some()
+    }
+
     /// Returns the configuration in force.
     pub fn config(&self) -> Config {
         self.in_force().config.clone()

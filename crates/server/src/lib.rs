@@ -30,7 +30,7 @@ mod reload;
 mod workers;
 
 pub use api::{
-    ApiError, ChangeView, FeedPage, FilesPage, Resolved, RouteReport, RouteStep, SourceRemoved,
+    ApiError, ChangeView, Counted, FeedPage, FilesPage, Resolved, RouteReport, RouteStep, SourceRemoved,
     SourcesPage, UsagePage, moment,
 };
 pub use app::{App, Fleet, StartError, read_secret};

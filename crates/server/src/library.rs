@@ -112,6 +112,9 @@ impl App {
             )));
         }
         let id = EntryId::new(Kind::source(), &entry_key(publishes, &key));
+        if asked.spec.token_env.is_some() || asked.spec.token_file.is_some() {
+            self.may_name_secrets(&key)?;
+        }
         let source = SourceName::api();
         let says_nothing = asked.spec == SourceSpec { publishes, ..SourceSpec::default() };
         if says_nothing && sources(&config, Vec::new())?.contains_key(&(publishes, key.clone())) {
@@ -133,24 +136,36 @@ impl App {
         Ok(())
     }
 
-    /// Removes a source: one that was added is gone, one that is shipped is switched off.
+    /// Fails for a daemon that anybody may manage: a secret of its own would go wherever they say.
+    fn may_name_secrets(&self, key: &str) -> Result<(), FilesError> {
+        if !self.is_daemon() || self.config().server.admin_token().is_some() {
+            return Ok(());
+        }
+        Err(FilesError::Question(format!(
+            "source '{key}': a token is read where the daemon runs, and without an admin token anybody could have it sent anywhere; say `token_env` or `token_file` in the config file or in an overlay, or set `server.admin_token_env`"
+        )))
+    }
+
+    /// Removes a source: one that was added is gone, one that is shipped is switched off. Returns who
+    /// said it, and who says the one that it had replaced.
     pub(crate) fn remove_source(
         &self,
         publishes: Publishes,
         name: &str,
         intent: &Intent,
-    ) -> Result<Origin, FilesError> {
+    ) -> Result<(Origin, Option<Origin>), FilesError> {
         let library = self.library()?;
         let found = library.source(publishes, name)?;
         let (key, origin) = (found.key.clone(), found.origin);
-        let is_below = sources(&self.config(), Vec::new())?.contains_key(&(publishes, key.clone()));
+        let others = sources(&self.config(), Vec::new())?;
+        let below = others.get(&(publishes, key.clone())).map(|below| below.origin);
         let id = EntryId::new(Kind::source(), &entry_key(publishes, &key));
         let edit = match origin {
             Origin::Config => {
                 let text = format!("source '{key}' is in the config file; remove it there");
                 return Err(FilesError::Question(text));
             }
-            Origin::Added if found.spec.refs.is_empty() && is_below => {
+            Origin::Added if found.spec.refs.is_empty() && below.is_some() => {
                 let text = format!("source '{key}' is switched off already");
                 return Err(FilesError::Question(text));
             }
@@ -165,7 +180,7 @@ impl App {
         };
         let source = SourceName::api();
         self.catalog.edit(intent, &source, &[id], |_| Ok::<_, PublishError>(edit.clone()))?;
-        Ok(origin)
+        Ok((origin, below.filter(|_| origin == Origin::Added)))
     }
 }
 

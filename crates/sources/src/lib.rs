@@ -10,7 +10,7 @@ mod http;
 mod tree;
 mod unpack;
 
-pub use github::{Asset, GitHub, GitHubHosts, RefKind, Release, Resolved};
+pub use github::{Asset, GitHub, GitHubHosts, GitHubTokens, RefKind, Release, Resolved};
 pub use http::{
     Downloaded, FetchError, Fetched, Http, HttpSettings, OnBytes, Request, bearer, secret_value,
 };

@@ -31,7 +31,8 @@ pub(crate) struct Which {
 
 #[derive(Subcommand)]
 pub(crate) enum Files {
-    /// Makes known what sources publish at their refs now
+    /// Makes known what sources publish at their refs now; of one source its models, unless
+    /// --publishes says else
     Sync(SyncFiles),
     /// Lists what is synced
     List(ListFiles),
@@ -50,7 +51,8 @@ pub(crate) enum Files {
     Verify(Upkeep),
     /// Removes cached files that nothing synced names
     Gc(Upkeep),
-    /// Forgets what is synced, and the files that nothing else names
+    /// Forgets what is synced, and the files that nothing else names; of one source its models,
+    /// unless --publishes says else
     Clear(ClearFiles),
     /// Says which models were copied, how often, and when last; kept on this machine only
     Usage,
@@ -107,7 +109,7 @@ pub(crate) struct CopyFiles {
     /// Replaces files of other content
     #[arg(long, short)]
     pub(crate) force: bool,
-    /// Says what would be copied and copies nothing
+    /// Says what would be copied; copies, fetches and syncs nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -178,14 +180,15 @@ pub(crate) struct IndexFiles {
     /// The folder to write models.toml in
     #[arg(long, short, default_value = ".")]
     pub(crate) output: PathBuf,
-    /// Writes nothing, and exits 4 if the registry file is not what it should be
+    /// Writes nothing, and exits 4 if the registry file, or what lies beside it, is not what it
+    /// should be
     #[arg(long)]
     pub(crate) check: bool,
     /// Writes the difference to the registry file that is there beside it, and says in the new one
     /// that it can be asked for: who has the earlier one then fetches only that
     #[arg(long)]
     pub(crate) difference: bool,
-    /// Writes a compressed copy beside it
+    /// Writes a compressed copy beside it; one that is out of date is removed in any case
     #[arg(long, value_parser = ["gz", "zst"])]
     pub(crate) compress: Option<String>,
     /// Says more
@@ -251,9 +254,21 @@ pub(crate) struct AddSource {
     /// The folder of a filesystem source, or the file of a zip one
     #[arg(long)]
     pub(crate) directory: Option<PathBuf>,
-    /// The daemon's environment variable that holds its token
-    #[arg(long, value_name = "VARIABLE")]
+    /// Another GitHub's address, for release assets
+    #[arg(long, value_name = "URL")]
+    pub(crate) web: Option<String>,
+    /// Another GitHub's address, for files
+    #[arg(long, value_name = "URL")]
+    pub(crate) raw: Option<String>,
+    /// Another GitHub's address, for its API
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// The environment variable that holds its token, where this command or the daemon runs
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "token_file")]
     pub(crate) token_env: Option<String>,
+    /// The file that holds its token, likewise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Says what would be done and does nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

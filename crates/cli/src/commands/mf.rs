@@ -2,7 +2,7 @@
 
 use super::{
     eprint,
-    files::{cleared, confirmed, copied, index, informed, listed, synced},
+    files::{cleared, confirmed, copied, hints, index, informed, listed, synced},
     print, print_json,
 };
 use crate::{
@@ -106,9 +106,9 @@ fn told(context: &Context, report: &SyncReport) -> Result<(), Failure> {
         }
         for failed in &report.failed {
             eprint(&format!("  {}: {}\n", failed.address, failed.error));
-            if let Some(hint) = &failed.hint {
-                eprint(&format!("    hint: {hint}\n"));
-            }
+        }
+        for hint in hints(report) {
+            eprint(&format!("    hint: {hint}\n"));
         }
     }
     if report.failed.is_empty() { Ok(()) } else { Err(Failure::said(1)) }
@@ -191,7 +191,7 @@ async fn copy(context: &Context, publishes: Publishes, asked: &MfCopy) -> Result
         print(&format!(
             "{} files, {} bytes, of {}\n",
             copied.written + copied.unchanged,
-            copied.bytes,
+            copied.bytes.unwrap_or_default(),
             copied.models.join(", ")
         ))?;
     }

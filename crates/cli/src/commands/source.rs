@@ -15,6 +15,7 @@ use callsheet_files::{
 use callsheet_server::{SourceAsked, SourceRemoved, SourcesPage};
 use callsheet_types::encoded;
 use http::Method;
+use std::path::PathBuf;
 
 pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     let api = Api::find(context, Needs::Files).await?;
@@ -42,7 +43,11 @@ pub(super) async fn run(context: &Context, command: Command) -> Result<(), Failu
                 (false, false) => "removed",
                 (false, true) => "would be removed",
             };
-            print(&format!("{source} {word}\n"))
+            let restored = removed.restored.map(|origin| {
+                let (whose, is) = (whose(origin), if dry_run { "would be" } else { "is" });
+                format!("; {whose} {is} in force again")
+            });
+            print(&format!("{source} {word}{}\n", restored.unwrap_or_default()))
         }
     }
 }
@@ -88,6 +93,15 @@ fn origin(view: &SourceView) -> &'static str {
     }
 }
 
+fn whose(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Shipped => "the one that is shipped",
+        Origin::Overlay => "that of the overlay file",
+        Origin::Added => "the one that was added",
+        Origin::Config => "that of the config file",
+    }
+}
+
 fn show(context: &Context, view: &SourceView) -> Result<(), Failure> {
     if context.global.json {
         return print_json(view);
@@ -125,6 +139,8 @@ async fn add(context: &Context, api: &Api, asked: &AddSource) -> Result<(), Fail
         "zip" => SourceKind::Zip,
         _ => SourceKind::GitHub,
     });
+    // What is said of this folder means the same wherever the daemon runs.
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
     let spec = SourceSpec {
         kind,
         publishes: publishes(&asked.of).unwrap_or(Publishes::Models),
@@ -135,9 +151,12 @@ async fn add(context: &Context, api: &Api, asked: &AddSource) -> Result<(), Fail
         path: asked.path.clone(),
         asset: asked.asset.clone(),
         url: asked.url.clone(),
-        directory: asked.directory.clone().map(|path| std::path::absolute(&path).unwrap_or(path)),
+        directory: asked.directory.as_ref().map(absolute),
+        web: asked.web.clone(),
+        raw: asked.raw.clone(),
+        api: asked.api.clone(),
         token_env: asked.token_env.clone(),
-        ..SourceSpec::default()
+        token_file: asked.token_file.as_ref().map(absolute),
     };
     let wanted = SourceAsked { key: asked.key.clone(), spec };
     let path = format!("/api/v1/sources?dry_run={}", asked.dry_run);

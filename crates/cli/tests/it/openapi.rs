@@ -178,11 +178,20 @@ async fn every_answer_about_files_is_as_the_document_describes_it() {
         api.check("GET", &format!("{files}{path}"), &none, 200).await;
     }
     api.check("GET", &format!("{files}?publishes=nothing"), &none, 400).await;
-    let wanted = |name: &str| json!({"addresses": [format!("mf6/test@develop/{name}")], "fetch": true, "count": true});
+    let wanted =
+        |name: &str| json!({"addresses": [format!("mf6/test@develop/{name}")], "fetch": true});
     let found = api.check("POST", &format!("{files}/resolve"), &wanted("deep"), 200).await;
     api.check("POST", &format!("{files}/resolve"), &wanted("dep"), 404).await;
     api.check("POST", &format!("{files}/resolve"), &json!({"addresses": ["@"]}), 400).await;
-    api.check("GET", &format!("{files}/usage"), &none, 200).await;
+    let dry = json!({"addresses": ["mf6/test@nowhere/deep"], "dry_run": true});
+    api.check("POST", &format!("{files}/resolve"), &dry, 409).await;
+    let copied = json!({"addresses": ["mf6/test@develop/deep"]});
+    let counted = api.check("POST", &format!("{files}/usage?dry_run=true"), &copied, 200).await;
+    assert_eq!(counted.json(), json!({"counted": 1}));
+    api.check("POST", &format!("{files}/usage"), &copied, 200).await;
+    api.check("POST", &format!("{files}/usage"), &json!({"addresses": ["@"]}), 400).await;
+    let used = api.check("GET", &format!("{files}/usage"), &none, 200).await;
+    assert_eq!(used.json()["used"][0]["copies"], 1);
     let digest = found.json()["sets"][0]["files"][0]["digest"].as_str().unwrap().to_owned();
     assert_eq!(api.server.get(&format!("{files}/blobs/{digest}")).await.status, 200);
     let other = format!("sha256:{}", "0".repeat(64));
@@ -205,6 +214,12 @@ async fn every_answer_about_files_is_as_the_document_describes_it() {
     for (name, status) in [("mine", 200), ("mf6%2Ftest", 200), ("nobody", 404)] {
         api.check("GET", &format!("{sources}/{name}"), &none, status).await;
     }
+    let theirs = json!({"key": "theirs", "repo": "me/mine", "token_env": "GITHUB_TOKEN"});
+    api.check("POST", sources, &theirs, 400).await;
+    let shipped = json!({"key": "modflow6-examples", "repo": "me/mine", "refs": ["main"]});
+    api.check("POST", sources, &shipped, 201).await;
+    let removed = api.check("DELETE", &format!("{sources}/modflow6-examples"), &none, 200).await;
+    assert_eq!(removed.json()["restored"], "shipped");
     api.check("DELETE", &format!("{sources}/mine"), &none, 200).await;
     api.check("DELETE", &format!("{sources}/nobody"), &none, 404).await;
     api.check("DELETE", &format!("{files}?dry_run=true"), &none, 200).await;

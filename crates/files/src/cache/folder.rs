@@ -163,7 +163,7 @@ impl Cache {
     }
 
     /// Returns the length of the file of this digest, if there is one.
-    pub(crate) fn length_of(&self, digest: &Digest) -> Option<u64> {
+    pub fn length_of(&self, digest: &Digest) -> Option<u64> {
         let metadata = fs::symlink_metadata(self.path_of(digest)).ok()?;
         metadata.is_file().then_some(metadata.len())
     }

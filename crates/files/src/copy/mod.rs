@@ -2,7 +2,8 @@
 //!
 //! What the workspace has is looked at first ([`look`]); then every file is copied, verified, into a
 //! hidden folder on the same file system ([`stage`]); then all of it is renamed to its place, which
-//! can be undone ([`place`]). At every moment each file of the workspace is whole, the old or the new.
+//! can be undone ([`place`]). At every moment each file of the workspace is whole, be it the old one
+//! or the new.
 
 mod look;
 mod place;
@@ -87,9 +88,9 @@ fn listed(paths: &[String]) -> String {
 /// Copies files into a workspace, relative to it. If anything fails, the workspace is as it was.
 /// Blocks.
 ///
-/// A process that is killed leaves a hidden folder `.callsheet-…`, and if it had begun to place files,
-/// those that it had placed: each file is then the old or the new one, whole. A copy removes that
-/// folder a day later, unless files that were replaced are in it.
+/// A process that is killed leaves a hidden folder `.callsheet-…`, and if it had begun to place
+/// files, those that it had placed: each file is then the old or the new one, whole. A copy removes
+/// that folder a day later, unless files that were replaced are in it.
 pub fn copy_out(
     cache: &Cache,
     files: &[(FilePath, Digest)],

@@ -10,8 +10,8 @@ use toml_parser::{
     parser::{EventReceiver, RecursionGuard, parse_document},
 };
 
-/// How deep arrays and tables may be nested in a value, and how many parts a key may have: each part
-/// but the last is a table too.
+/// How deep arrays and tables may be nested in a value, and how many parts a key may have: each
+/// part but the last is a table too.
 pub(super) const MAX_DEPTH: u32 = 80;
 /// How many tokens a value may have: a list of half a million files has fewer. It bounds what an
 /// unclosed bracket makes us remember.

@@ -22,9 +22,15 @@ const PART_BYTES: u64 = 256 << 10;
 /// Parts that wait for a slow reader.
 const MOST_WAITING: usize = 4;
 
-/// Answers with a text.
-pub(super) fn of_text(text: String) -> Response {
+/// Answers with a text, unless the reader has it already.
+pub(super) fn of_text(headers: &HeaderMap, text: String) -> Response {
     let digest = Digest::of(text.as_bytes());
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
+    if known.is_some_and(|known| known.contains(&digest.to_string())) {
+        let mut response = answer(&digest, Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
     answer(&digest, Body::from(text))
 }
 

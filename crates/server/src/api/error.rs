@@ -258,6 +258,7 @@ fn files(error: &FilesError) -> (StatusCode, &'static str) {
             (StatusCode::SERVICE_UNAVAILABLE, "offline")
         }
         FilesError::Shrunk { .. } => (StatusCode::CONFLICT, "shrunk"),
+        FilesError::NotSynced { .. } => (StatusCode::CONFLICT, "not_synced"),
         FilesError::SeveralArchives { .. }
         | FilesError::NoArchive { .. }
         | FilesError::Fetch { .. }

@@ -13,7 +13,7 @@ use axum::{
 };
 use callsheet_files::{
     Cleared, FileSet, FilesError, FilesInfo, Library, Listed, Publishes, Removed, ResolveAsked,
-    SourceView, SyncAsked, Used, registry::Addresses,
+    SourceView, SyncAsked, UsageAsked, Used, registry::Addresses, source::Origin,
 };
 use callsheet_store::Intent;
 use callsheet_types::{Digest, GitRef};
@@ -59,6 +59,13 @@ pub struct Resolved {
 pub struct UsagePage {
     /// The most copied first.
     pub used: Vec<Used>,
+}
+
+/// What was counted.
+#[derive(Serialize, Deserialize)]
+pub struct Counted {
+    /// How many models; none where the configuration says that nothing is counted.
+    pub counted: usize,
 }
 
 fn asked<T>(asked: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
@@ -115,6 +122,17 @@ pub(super) async fn usage(State(app): State<Arc<App>>) -> Result<Json<UsagePage>
     Ok(Json(UsagePage { used: used.await? }))
 }
 
+/// Counts models as copied, which whoever copied them says.
+pub(super) async fn count(
+    State(app): State<Arc<App>>,
+    change: Result<Query<super::backends::Change>, QueryRejection>,
+    body: Result<Json<UsageAsked>, JsonRejection>,
+) -> Result<Json<Counted>, ApiError> {
+    let (dry_run, copied) = (dry_run(change)?, sent(body)?);
+    let counted = with_library(&app, move |library| library.count(&copied, dry_run));
+    Ok(Json(Counted { counted: counted.await? }))
+}
+
 pub(super) async fn sync(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -153,7 +171,9 @@ pub(super) async fn clear(
     let cleared = with_library(&app, move |library| {
         let intent = Intent { dry_run: which.dry_run, ..Intent::now(&actor) };
         let (source, reference) = (which.source.as_deref(), which.reference.as_ref());
-        library.clear(which.publishes, source, reference, &intent)
+        // As with syncing: one source is one of models, unless something else is said.
+        let publishes = which.publishes.or_else(|| source.map(|_| Publishes::Models));
+        library.clear(publishes, source, reference, &intent)
     });
     Ok(Json(cleared.await?))
 }
@@ -207,10 +227,11 @@ pub(super) async fn published(
     let registry = library.registry_of(&found).await?;
     if path == found.publishes().file_name() {
         let text = registry.write(&Addresses::None);
-        return Ok(bytes::of_text(text));
+        return Ok(bytes::of_text(&headers, text));
     }
     let kept = library.file(&found, &path).await?;
-    let (digest, file, length) = kept.ok_or(ApiError::UnknownPath)?;
+    let no_file = || FilesError::NoModel { path, address: Some(found.address()), near: Vec::new() };
+    let (digest, file, length) = kept.ok_or_else(no_file)?;
     Ok(bytes::of_file(&headers, &digest, file, length))
 }
 
@@ -261,7 +282,7 @@ pub(super) async fn add_source(
             key: wanted.key.clone(),
             name: wanted.spec.name.clone().unwrap_or_else(|| wanted.key.clone()),
             publishes,
-            origin: Some(callsheet_files::source::Origin::Added),
+            origin: Some(Origin::Added),
             place: wanted
                 .spec
                 .repo
@@ -284,6 +305,10 @@ pub struct SourceRemoved {
     pub source: String,
     /// Whether it is switched off, since it is shipped; one that was added is gone.
     pub is_switched_off: bool,
+    /// Who says the source of this key that is in force again, now that the one that replaced it is
+    /// gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Origin>,
 }
 
 pub(super) async fn remove_source(
@@ -296,9 +321,10 @@ pub(super) async fn remove_source(
     let which = asked(which)?;
     let removed = blocking(&app, move |app| {
         let intent = Intent { dry_run: which.dry_run, ..Intent::now(&actor) };
-        let origin = app.remove_source(which.publishes.unwrap_or_default(), &name, &intent)?;
-        let is_switched_off = origin != callsheet_files::source::Origin::Added;
-        Ok(SourceRemoved { source: name, is_switched_off })
+        let (origin, restored) =
+            app.remove_source(which.publishes.unwrap_or_default(), &name, &intent)?;
+        let is_switched_off = origin != Origin::Added;
+        Ok(SourceRemoved { source: name, is_switched_off, restored })
     });
     Ok(Json(removed.await?))
 }

@@ -16,7 +16,7 @@ mod stream;
 pub use changes::{ChangeView, FeedPage};
 pub use error::ApiError;
 pub(crate) use error::with_causes;
-pub use files::{FilesPage, Resolved, SourceRemoved, SourcesPage, UsagePage};
+pub use files::{Counted, FilesPage, Resolved, SourceRemoved, SourcesPage, UsagePage};
 pub use models::moment;
 pub use route::{RouteReport, RouteStep};
 
@@ -66,7 +66,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/files/published/{source}/{ref}/{*path}", get(files::published))
         .route("/api/v1/files/resolve", post(files::resolve))
         .route("/api/v1/files/sync", post(files::sync))
-        .route("/api/v1/files/usage", get(files::usage))
+        .route("/api/v1/files/usage", get(files::usage).post(files::count))
         .route("/api/v1/files/verify", post(files::verify))
         .route("/api/v1/models", get(models::list).post(models::add))
         .route("/api/v1/models/conflicts", get(models::conflicts))

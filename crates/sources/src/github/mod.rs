@@ -48,7 +48,26 @@ impl Default for GitHubHosts {
 pub struct GitHub {
     http: Http,
     hosts: GitHubHosts,
-    token: Option<Secret>,
+    tokens: GitHubTokens,
+}
+
+/// The token for each host.
+#[derive(Clone, Debug, Default)]
+pub struct GitHubTokens {
+    /// For release assets.
+    pub web: Option<Secret>,
+    /// For files.
+    pub raw: Option<Secret>,
+    /// For everything else.
+    pub api: Option<Secret>,
+}
+
+impl GitHubTokens {
+    /// The same token for all hosts.
+    pub fn all(token: Option<&Secret>) -> Self {
+        let token = token.cloned();
+        Self { web: token.clone(), raw: token.clone(), api: token }
+    }
 }
 
 /// A release.
@@ -99,9 +118,9 @@ pub struct Resolved {
 }
 
 impl GitHub {
-    /// The token goes to these hosts and to no other.
-    pub fn new(http: Http, hosts: GitHubHosts, token: Option<Secret>) -> Self {
-        Self { http, hosts, token }
+    /// Each token goes to its host and to no other.
+    pub fn new(http: Http, hosts: GitHubHosts, tokens: GitHubTokens) -> Self {
+        Self { http, hosts, tokens }
     }
 
     /// Returns the release of a tag, if there is one.
@@ -148,20 +167,23 @@ impl GitHub {
     /// Asks for a file as it is at a commit.
     pub fn file(&self, repository: &Repository, commit: &str, path: &str) -> Request {
         let url = below(&self.hosts.raw, &[repository.as_str(), commit, path]);
-        self.request(url, "*/*", FILE_DEADLINE, MAX_FILE_BYTES, !is_page(path))
+        let token = self.tokens.raw.as_ref();
+        request(url, token, "*/*", FILE_DEADLINE, MAX_FILE_BYTES, !is_page(path))
     }
 
     /// Asks for a file of a release.
     pub fn asset(&self, repository: &Repository, tag: &GitRef, name: &str) -> Request {
         let parts = [repository.as_str(), "releases/download", tag.as_str(), name];
         let url = below(&self.hosts.web, &parts);
-        self.request(url, "*/*", FILE_DEADLINE, MAX_ARCHIVE_BYTES, !is_page(name))
+        let token = self.tokens.web.as_ref();
+        request(url, token, "*/*", FILE_DEADLINE, MAX_ARCHIVE_BYTES, !is_page(name))
     }
 
     /// Asks for all files of a commit, as `.tar.gz` with one folder at its top.
     pub fn archive(&self, repository: &Repository, commit: &str) -> Request {
         let url = of_repository(&self.hosts.api, repository, &["tarball", commit]);
-        self.request(url, "*/*", FILE_DEADLINE, MAX_ARCHIVE_BYTES, true)
+        let token = self.tokens.api.as_ref();
+        request(url, token, "*/*", FILE_DEADLINE, MAX_ARCHIVE_BYTES, true)
     }
 
     /// Gets something that may not be there, and that fits into memory; `None` where it is not
@@ -194,8 +216,9 @@ impl GitHub {
         url: String,
         nothing: &[u16],
     ) -> Result<Option<T>, FetchError> {
-        let mut request = self.request(
+        let mut request = request(
             url,
+            self.tokens.api.as_ref(),
             "application/vnd.github+json",
             ANSWER_DEADLINE,
             Request::new("").max_bytes as u64,
@@ -225,26 +248,26 @@ impl GitHub {
             other => other.map(Some),
         }
     }
+}
 
-    fn request(
-        &self,
-        url: String,
-        accept: &'static str,
-        deadline: Duration,
-        max_bytes: u64,
-        refuses_pages: bool,
-    ) -> Request {
-        let mut request = Request::new(url);
-        request.headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        if let Some(token) = &self.token {
-            request.headers.insert(header::AUTHORIZATION, bearer(token));
-        }
-        request.deadline = deadline;
-        request.max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-        request.refuses_pages = refuses_pages;
-        request.token_variable = Some(TOKEN_VARIABLE);
-        request
+fn request(
+    url: String,
+    token: Option<&Secret>,
+    accept: &'static str,
+    deadline: Duration,
+    max_bytes: u64,
+    refuses_pages: bool,
+) -> Request {
+    let mut request = Request::new(url);
+    request.headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    if let Some(token) = token {
+        request.headers.insert(header::AUTHORIZATION, bearer(token));
     }
+    request.deadline = deadline;
+    request.max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    request.refuses_pages = refuses_pages;
+    request.token_variable = Some(TOKEN_VARIABLE);
+    request
 }
 
 /// Returns whether a web page is what a file of this name is.

@@ -1,7 +1,7 @@
 //! What GitHub is asked, and what is made of its answers.
 
 use callsheet_sources::{
-    FetchError, GitHub, GitHubHosts, Http, HttpSettings, RefKind, Release, Resolved,
+    FetchError, GitHub, GitHubHosts, GitHubTokens, Http, HttpSettings, RefKind, Release, Resolved,
 };
 use callsheet_testkit::{Behaviour, FakeBackend, within};
 use callsheet_types::{Digest, GitRef, Repository, Secret};
@@ -31,7 +31,7 @@ impl Hub {
             api: format!("{}/api/v3", self.api.url()),
         };
         let token = token.map(|token| Secret::new(token, "TEST").unwrap());
-        GitHub::new(Http::new(settings), hosts, token)
+        GitHub::new(Http::new(settings), hosts, GitHubTokens::all(token.as_ref()))
     }
 
     fn paths(&self) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! All of it together, against servers that answer as GitHub's do.
 
 use callsheet_sources::{
-    GitHub, GitHubHosts, Http, HttpSettings, Member, MemberKind, RefKind, TreeError, UnpackLimits,
+    GitHub, GitHubHosts, GitHubTokens, Http, HttpSettings, Member, MemberKind, RefKind, TreeError, UnpackLimits,
     unpack,
 };
 use callsheet_testkit::{FakeGitHub, FakeTree, GitHubFault, GitHubHost, within};
@@ -12,7 +12,8 @@ fn client(hub: &FakeGitHub, token: Option<&str>) -> GitHub {
     let first_pause = Duration::from_millis(1);
     let http = Http::new(HttpSettings { first_pause, ..HttpSettings::default() });
     let hosts = GitHubHosts { web: hub.web_url(), raw: hub.raw_url(), api: hub.api_url() };
-    GitHub::new(http, hosts, token.map(|token| Secret::new(token, "TEST").unwrap()))
+    let token = token.map(|token| Secret::new(token, "TEST").unwrap());
+    GitHub::new(http, hosts, GitHubTokens::all(token.as_ref()))
 }
 
 fn repository() -> Repository {

@@ -1,6 +1,9 @@
 //! `callsheet files copy`: from the cache of whoever answers into a folder here.
 
-use super::{publishes, resolved};
+use super::{
+    places::{placed_files, places},
+    publishes, resolved,
+};
 use crate::{
     api::{Api, Needs},
     args::CopyFiles,
@@ -12,15 +15,21 @@ use crate::{
 use anyhow::anyhow;
 use callsheet_files::{
     Cache, CopyError, Existing, FileSet, Placed, Publishes, ResolveAsked, SyncAsked, SyncReport,
-    copy_out,
+    UsageAsked, copy_out,
     lock::{Lock, LockedSet},
 };
+use callsheet_server::Counted;
 use callsheet_types::{ByteSize, Digest, FilePath};
+use http::Method;
 use serde::Serialize;
 use std::{
     io::Read,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+/// Nobody waits long for what is only counted.
+const SHORT: Duration = Duration::from_secs(5);
 
 /// What was copied.
 #[derive(Serialize)]
@@ -29,7 +38,17 @@ pub(in crate::commands) struct Copied {
     pub(in crate::commands) models: Vec<String>,
     pub(in crate::commands) written: usize,
     pub(in crate::commands) unchanged: usize,
-    pub(in crate::commands) bytes: u64,
+    /// Files that may be there already: of a dry run, where nobody knows what is published.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(in crate::commands) unknown: usize,
+    /// All bytes; unknown of a dry run whose files are not all at hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::commands) bytes: Option<u64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 pub(super) async fn run(context: &Context, asked: &CopyFiles) -> Result<(), Failure> {
@@ -62,12 +81,17 @@ pub(super) async fn run(context: &Context, asked: &CopyFiles) -> Result<(), Fail
         0 => String::new(),
         count => format!(", {count} were there already"),
     };
-    let (written, bytes) = (copied.written, ByteSize(copied.bytes));
+    let unknown = match copied.unknown {
+        0 => String::new(),
+        count => format!(", {count} are there, perhaps with other content"),
+    };
+    let written = copied.written;
+    let bytes = copied.bytes.map(|bytes| format!(", {}", ByteSize(bytes))).unwrap_or_default();
     let models = match copied.models.as_slice() {
         [model] => model.clone(),
         models => format!("{} models", models.len()),
     };
-    print(&format!("{word} {models} to {workspace}: {written} files, {bytes}{unchanged}\n"))
+    print(&format!("{word} {models} to {workspace}: {written} files{bytes}{unchanged}{unknown}\n"))
 }
 
 /// Copies one model as MODFLOW's command does.
@@ -104,16 +128,20 @@ impl Wanted<'_> {
             Some(lock) => self.pinned(context, &api, lock).await?,
             None => self.resolve(context, &api, self.publishes, self.addresses.to_vec()).await?,
         };
-        let files = placed_files(&sets)?;
-        let models = sets.iter().map(|set| set.address.clone()).collect();
+        let models: Vec<_> = sets.iter().map(|set| set.address.clone()).collect();
         let workspace = self.workspace.to_owned();
-        if self.dry_run {
-            let (written, unchanged, bytes) = (files.len(), 0, 0);
-            return Ok(Copied { workspace, models, written, unchanged, bytes });
-        }
         let cache = context.cache()?;
+        if self.dry_run {
+            let files = places(&sets)?;
+            let (existing, to) = (self.existing, workspace.clone());
+            let looked = tokio::task::spawn_blocking(move || would(&cache, files, &to, existing));
+            let (Placed { written, unchanged, .. }, unknown, bytes) = looked.await??;
+            return Ok(Copied { workspace, models, written, unchanged, unknown, bytes });
+        }
+        let files = placed_files(&sets)?;
         let Placed { written, unchanged, bytes } = self.place(&api, &cache, files).await?;
-        Ok(Copied { workspace, models, written, unchanged, bytes })
+        count(&api, &models).await;
+        Ok(Copied { workspace, models, written, unchanged, unknown: 0, bytes: Some(bytes) })
     }
 
     async fn resolve(
@@ -123,9 +151,9 @@ impl Wanted<'_> {
         publishes: Publishes,
         addresses: Vec<String>,
     ) -> Result<Vec<FileSet>, Failure> {
-        let (fetch, count) = (!self.dry_run, !self.dry_run);
+        let (fetch, dry_run) = (!self.dry_run, self.dry_run);
         let platform = (publishes == Publishes::Programs).then(platform).flatten();
-        let asked = ResolveAsked { publishes, addresses, fetch, count, platform };
+        let asked = ResolveAsked { publishes, addresses, fetch, dry_run, platform };
         resolved(context, api, &asked).await
     }
 
@@ -139,10 +167,15 @@ impl Wanted<'_> {
         let lock = Lock::read(path)?;
         let mut sets = Vec::new();
         for locked in lock.of_address(path, self.addresses)? {
-            self.sync_pinned(context, api, locked).await?;
+            if !self.dry_run {
+                self.sync_pinned(context, api, locked).await?;
+            }
             let address = vec![locked.pinned_address()];
             let found = self.resolve(context, api, locked.publishes, address).await?;
             for mut set in found {
+                if self.dry_run {
+                    locked.complete(&mut set.files);
+                }
                 locked.compare(&set.files)?;
                 // The commit is how it was found; what the person asked for is what it is called.
                 set.address.clone_from(&locked.address);
@@ -204,10 +237,7 @@ impl Wanted<'_> {
                 }
                 Ok(self.copy_out(cache, files).await?)
             }
-            Err(error @ CopyError::WouldReplace { .. }) => {
-                Err(Failure::new(error).hint("nothing was copied; --force replaces them"))
-            }
-            placed => Ok(placed?),
+            placed => Ok(placed.map_err(refused)?),
         }
     }
 
@@ -245,25 +275,60 @@ async fn take_over(api: &Api, cache: &Cache, digest: &Digest) -> Result<(), Fail
     Ok(())
 }
 
-/// Returns what goes where: one model's files directly into the folder, several models' each into
-/// one of their own.
-fn placed_files(sets: &[FileSet]) -> Result<Vec<(FilePath, Digest)>, Failure> {
-    let mut files = Vec::new();
-    for set in sets {
-        let folder = match sets {
-            [_] => String::new(),
-            _ => {
-                let path = set.address.split_once('@').map_or("", |(_, rest)| rest);
-                let path = path.split_once('/').map_or(path, |(_, path)| path);
-                format!("{path}/")
-            }
-        };
-        for file in &set.files {
-            let digest = file
-                .digest
-                .ok_or_else(|| anyhow!("{} of {} is not known", file.key, set.address))?;
-            files.push((FilePath::new(&format!("{folder}{}", file.path))?, digest));
+/// Returns what a copy would do: how many files it would write and leave alone, of how many nobody
+/// knows, and all bytes where they are known. Nothing is written. Blocks.
+fn would(
+    cache: &Cache,
+    files: Vec<(FilePath, Option<Digest>)>,
+    workspace: &Path,
+    existing: Existing,
+) -> Result<(Placed, usize, Option<u64>), Failure> {
+    let (mut known, mut unknown, mut new) = (Vec::new(), 0, 0);
+    for (path, digest) in files {
+        match digest {
+            Some(digest) => known.push((path, digest)),
+            None if workspace.join(&path).symlink_metadata().is_ok() => unknown += 1,
+            None => new += 1,
         }
     }
-    Ok(files)
+    let mut bytes = (unknown + new == 0).then_some(0);
+    for (path, digest) in &known {
+        let here = || workspace.join(path).symlink_metadata().ok().map(|found| found.len());
+        let length = cache.length_of(digest).or_else(here);
+        bytes = bytes.zip(length).map(|(sum, length)| sum + length);
+    }
+    let (mut written, mut unchanged) = (new, 0);
+    if !known.is_empty() {
+        // Out of a cache that has nothing, a copy looks at everything and names what it misses,
+        // before it writes anything.
+        let nothing = Cache::open(&cache.root().join("nothing"));
+        match copy_out(&nothing, &known, workspace, existing) {
+            Ok(placed) => unchanged = placed.unchanged,
+            Err(CopyError::Missing(missing)) => {
+                written += missing.len();
+                known.sort();
+                known.dedup();
+                unchanged = known.len() - missing.len();
+            }
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Ok((Placed { written, unchanged, bytes: bytes.unwrap_or_default() }, unknown, bytes))
+}
+
+/// Says what may be done where files of the workspace would be lost.
+fn refused(error: CopyError) -> Failure {
+    let is_theirs = matches!(error, CopyError::WouldReplace { .. });
+    let failure = Failure::new(error);
+    if is_theirs { failure.hint("nothing was copied; --force replaces them") } else { failure }
+}
+
+/// Says what was copied to whoever counts it. That this fails is no reason to fail the copy.
+async fn count(api: &Api, models: &[String]) {
+    let copied = UsageAsked { addresses: models.to_vec() };
+    let counted: Result<Counted, Failure> =
+        api.send_within(SHORT, Method::POST, "/api/v1/files/usage", Some(&copied)).await;
+    if let Err(error) = counted {
+        tracing::debug!(%error, "the copy is not counted");
+    }
 }

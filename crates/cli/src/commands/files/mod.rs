@@ -3,6 +3,7 @@
 mod copy;
 mod index;
 mod lock;
+mod places;
 
 pub(super) use copy::copied;
 pub(super) use index::run as index;
@@ -21,7 +22,8 @@ use crate::{
 };
 use anyhow::anyhow;
 use callsheet_files::{
-    Cleared, FileSet, FilesInfo, Publishes, Removed, ResolveAsked, SyncAsked, SyncReport, Verified,
+    Cleared, Failed, FileSet, FilesInfo, Publishes, Removed, ResolveAsked, SyncAsked, SyncReport,
+    Verified,
 };
 use callsheet_server::{FilesPage, Resolved, UsagePage};
 use callsheet_types::{ByteSize, encoded};
@@ -161,12 +163,32 @@ async fn sync(context: &Context, asked: &SyncFiles) -> Result<(), Failure> {
     }
     for failed in &report.failed {
         let kept = if failed.keeps_earlier { "; what was synced before stays" } else { "" };
-        eprint(&format!("error: {}: {}{kept}\n", failed.address, failed.error));
-        if let Some(hint) = &failed.hint {
-            eprint(&format!("hint: {hint}\n"));
-        }
+        eprint(&format!("error: {}{kept}\n", told(failed)));
+    }
+    for hint in hints(&report) {
+        eprint(&format!("hint: {hint}\n"));
     }
     verdict(&report)
+}
+
+/// Says what failed, and where unless the error begins with that.
+fn told(failed: &Failed) -> String {
+    let (address, error) = (&failed.address, &failed.error);
+    if error.starts_with(&format!("'{address}'")) {
+        return error.clone();
+    }
+    format!("{address}: {error}")
+}
+
+/// Returns what might help, each only once however many refs failed alike.
+pub(super) fn hints(report: &SyncReport) -> Vec<&str> {
+    let mut hints = Vec::new();
+    for hint in report.failed.iter().filter_map(|failed| failed.hint.as_deref()) {
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    hints
 }
 
 /// 0 all, 3 some, 1 none.
