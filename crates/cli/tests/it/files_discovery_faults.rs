@@ -11,7 +11,7 @@ const NOT_THERE: [&str; 3] = ["does not exist", "not found as release asset", "n
 
 fn is_trouble(said: &str, says: &str) {
     assert!(
-        said.starts_with("error: mf6/test@develop: 'mf6/test@develop' could not be fetched: "),
+        said.starts_with("error: 'mf6/test@develop' could not be fetched: "),
         "{said}"
     );
     assert!(said.contains(says), "{says}: {said}");

@@ -79,7 +79,7 @@ async fn offline_a_sync_leaves_what_is_there() {
     let said = home.fails(1, &[&sync[..], &["--ref", "master"]].concat()).await;
     assert_eq!(
         said,
-        "error: mf6/test@master: 'mf6/test@master' is not synced, and this is offline mode\n\
+        "error: 'mf6/test@master' is not synced, and this is offline mode\n\
          hint: leave out --offline once, so that they are fetched\n"
     );
     assert_eq!(hub.connections(), 0);

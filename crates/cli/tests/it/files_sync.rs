@@ -207,7 +207,7 @@ async fn a_registry_that_lost_most_of_its_models_is_refused() {
         let said = home.fails(1, &[&SYNC[..], flags].concat()).await;
         assert_eq!(
             said,
-            "error: mf6/test@develop: 'mf6/test@develop' has 4 models where it had 10; what was synced before stays\nhint: if that is meant, take it with --allow-shrink\n"
+            "error: 'mf6/test@develop' has 4 models where it had 10; what was synced before stays\nhint: if that is meant, take it with --allow-shrink\n"
         );
     }
     home.ok(&["files", "copy", "mf6/test@develop/m9", "out"]).await;
