@@ -98,7 +98,12 @@ fn is_git(part: &str) -> bool {
     if part.is_ascii() {
         return is_name(part);
     }
-    let is_skipped = |c: char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    let is_skipped = |c: char| {
+        ['\u{200c}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{206a}'..='\u{206f}']
+            .iter()
+            .any(|skipped| skipped.contains(&c))
+            || c == '\u{feff}'
+    };
     is_name(&part.replace(is_skipped, ""))
 }
 

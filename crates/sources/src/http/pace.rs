@@ -23,14 +23,14 @@ pub(super) struct TooFew {
 }
 
 impl Pace {
-    /// Begins to count. Where silence is allowed for longer than a minute, the pace counts over that
-    /// time.
+    /// Begins to count. Where silence is allowed for longer than a minute, the pace counts over
+    /// that time.
     pub(super) fn new(patience: Duration) -> Self {
         Self { window: WINDOW.max(patience), waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// Counts bytes that were waited for so long. What the receiver did between them does not count:
-    /// a slow disk is not the server's fault.
+    /// Counts bytes that were waited for so long. What the receiver did between them does not
+    /// count: a slow disk is not the server's fault.
     pub(super) fn count(&mut self, bytes: u64, waited: Duration) -> Result<(), TooFew> {
         self.bytes += bytes;
         self.waited += waited;

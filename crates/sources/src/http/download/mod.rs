@@ -59,8 +59,8 @@ impl Http {
     ///
     /// Beside the file stands a note `{partial}.json` of what it is a part of: only what the server
     /// still knows by a strong entity tag or a date is gone on with. The deadline is how long
-    /// nothing may come, or next to nothing, and the longest pause that a server may ask for; all of
-    /// it takes as long as it takes. [`Request::etag`] is not looked at.
+    /// nothing may come, or next to nothing, and the longest pause that a server may ask for; all
+    /// of it takes as long as it takes. [`Request::etag`] is not looked at.
     ///
     /// Whether locks hold is not relied on: what came is compared with what is in the file at the
     /// end. A killed process may leave a file of its own behind, `{partial}.{process}-{number}`,
