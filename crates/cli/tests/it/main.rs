@@ -46,6 +46,7 @@ mod files_offline;
 mod files_proxy;
 mod files_registry;
 mod files_release;
+mod files_review;
 mod files_review_cli;
 mod files_round_trip;
 mod files_scene;
