@@ -9,7 +9,11 @@ use crate::{
 use callsheet_sources::{FetchError, GitHub, GitHubTokens, Http, MemberKind, UnpackLimits, unpack};
 use callsheet_types::{Digest, FilePath, GitRef, Problem, Repository};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Metadata,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::TempDir;
 
 /// What is to be published.
@@ -229,9 +233,26 @@ impl Publisher {
 
     fn temporary_folder(&self) -> Result<TempDir, IndexError> {
         let above = self.cache.root().join("tmp");
+        remove_left_behind(&above);
         std::fs::create_dir_all(&above)
-            .and_then(|()| tempfile::Builder::new().prefix("index-").tempdir_in(&above))
+            .and_then(|()| tempfile::Builder::new().prefix(UNPACKED).tempdir_in(&above))
             .map_err(|cause| IndexError::Unreadable { path: above, cause })
+    }
+}
+
+/// What the folders of unpacked archives are called.
+const UNPACKED: &str = "index-";
+const DAY: Duration = Duration::from_hours(24);
+
+/// Removes what a process that was killed left behind. What cannot be removed waits for the next.
+fn remove_left_behind(above: &Path) {
+    for entry in std::fs::read_dir(above).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(UNPACKED);
+        let modified = entry.metadata().ok().filter(Metadata::is_dir).map(|data| data.modified());
+        let age = modified.and_then(Result::ok).and_then(|then| then.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > DAY) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::files_scene::{Home, MODELS, SOURCE, TEST_MODELS, commit, hub, model};
 use callsheet_testkit::{FakeGitHub, FakeTree, GitHubFault, GitHubHost};
+use std::time::{Duration, SystemTime};
 
 const INDEX: [&str; 8] =
     ["files", "index", "--repo", TEST_MODELS, "--ref", "develop", "--name", "mf6/test"];
@@ -80,11 +81,19 @@ async fn an_archive_is_indexed_within_the_cache_and_its_links_are_named() {
     let tree = tree.symlink("mf6/simple/other.dis", "model.dis").symlink("outside", "README.md");
     repository.branch("develop", &repository.commit_tree(tree));
     let home = Home::seeing(&hub).env("TMPDIR", "/nonexistent");
+    // What a killed process left behind goes after a day; what another has just begun stays.
+    for name in ["index-old/mf6", "index-new"] {
+        std::fs::create_dir_all(home.path(&format!("cache/callsheet/tmp/{name}"))).unwrap();
+    }
+    let old = std::fs::File::open(home.path("cache/callsheet/tmp/index-old")).unwrap();
+    old.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
     let asked = [&INDEX[..], &["--path", "mf6"]].concat();
     let made = home.ok(&asked).await;
     assert_eq!(made.stdout, "./models.toml: 3 models, 5 files\n");
     assert_eq!(made.stderr, "warning: simple/other.dis is a link, and left out\n");
-    assert_eq!(std::fs::read_dir(home.path("cache/callsheet/tmp")).unwrap().count(), 0);
+    let left = std::fs::read_dir(home.path("cache/callsheet/tmp")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["index-new"]);
 }
 
 #[tokio::test]
