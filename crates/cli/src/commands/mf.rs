@@ -178,7 +178,8 @@ async fn list(context: &Context, publishes: Publishes, asked: &MfList) -> Result
             text.push_str(&format!("    {name}\n"));
         }
     }
-    print(&text)
+    print(&text)?;
+    super::files::unreadable(&page)
 }
 
 async fn copy(context: &Context, publishes: Publishes, asked: &MfCopy) -> Result<(), Failure> {

@@ -15,7 +15,10 @@ async fn a_model_is_synced_listed_and_copied() {
         "mf6/test@develop:\n  mf6/test/deep\n  mf6/test/deep/inner\n  mf6/test/simple\n"
     );
     let copied = home.ok(&["files", "copy", "mf6/test@develop/deep", "out"]).await;
-    assert!(copied.stdout.starts_with("copied mf6/test@develop/deep to out: 3 files"), "{copied:?}");
+    assert!(
+        copied.stdout.starts_with("copied mf6/test@develop/deep to out: 3 files"),
+        "{copied:?}"
+    );
     let files = home.files("work/out");
     let names: Vec<_> = files.keys().map(String::as_str).collect();
     assert_eq!(names, ["data/model.npf", "inner/mfsim.nam", "mfsim.nam"]);

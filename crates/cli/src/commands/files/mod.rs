@@ -257,7 +257,22 @@ async fn list(context: &Context, asked: &ListFiles) -> Result<(), Failure> {
             text.push_str(&format!("  {name} (example): {}\n", models.join(", ")));
         }
     }
-    print(&text)
+    print(&text)?;
+    unreadable(&page)
+}
+
+/// Says which registries could not be read: 3 where others could, 1 where none could.
+pub(super) fn unreadable(page: &FilesPage) -> Result<(), Failure> {
+    let problems: Vec<_> =
+        page.registries.iter().filter_map(|listed| listed.problem.as_ref()).collect();
+    for problem in &problems {
+        eprint(&format!("error: {problem}\n"));
+    }
+    match problems.len() {
+        0 => Ok(()),
+        all if all == page.registries.len() => Err(Failure::said(1)),
+        _ => Err(Failure::said(3)),
+    }
 }
 
 /// Asks for sources and sizes.
