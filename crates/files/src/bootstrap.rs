@@ -184,9 +184,9 @@ mod tests {
         );
         let sources = load(&overlays).unwrap();
         let get = |key: &str| sources[&(Publishes::Models, key.to_owned())].clone();
-        let test = get("modflow6-testmodels");
-        assert_eq!(test.spec.repo.as_ref().unwrap().as_str(), "me/fork");
-        assert_eq!((test.name.as_str(), test.origin), ("mf6/test", Origin::Overlay));
+        let replaced = get("modflow6-testmodels");
+        assert_eq!(replaced.spec.repo.as_ref().unwrap().as_str(), "me/fork");
+        assert_eq!((replaced.name.as_str(), replaced.origin), ("mf6/test", Origin::Overlay));
         assert!(get("modflow6-examples").spec.refs.is_empty());
         assert_eq!(get("mine").name, "mine");
         assert_eq!(get("modflow6-largetestmodels").origin, Origin::Shipped);

@@ -454,9 +454,7 @@ impl Library {
         })?;
         // What the repository itself has in place of what its archive has is asked for one by one.
         let is_final = !matches!(access, Access::Commit { .. });
-        if let Some((key, expected, got)) =
-            unpacked.wrong.into_iter().next().filter(|_| is_final)
-        {
+        if let Some((key, expected, got)) = unpacked.wrong.into_iter().next().filter(|_| is_final) {
             return Err(FilesError::WrongDigest { address: found.address(), key, expected, got });
         }
         if let Some(key) = unpacked.links.into_iter().next() {
