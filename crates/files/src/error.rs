@@ -1,6 +1,10 @@
 use crate::{
-    BootstrapError, CacheError, address::AddressError, index::IndexError, lock::LockError,
-    registry::RegistryError, source::SourceError,
+    BootstrapError, CacheError,
+    address::AddressError,
+    index::IndexError,
+    lock::LockError,
+    registry::{Publishes, RegistryError},
+    source::SourceError,
 };
 use callsheet_sources::{FetchError, TreeError};
 use callsheet_store::{PublishError, StoreError};
@@ -119,6 +123,8 @@ pub enum FilesError {
     NotSynced {
         /// Source and ref.
         address: String,
+        /// What is wanted of it.
+        publishes: Publishes,
     },
     /// Much of a registry is gone.
     #[error("'{address}' has {now} models where it had {before}")]
@@ -212,9 +218,12 @@ impl FilesError {
             Self::OfflineMissing { .. } | Self::OfflineNotSynced { .. } => {
                 "leave out --offline once, so that they are fetched".to_owned()
             }
-            Self::NotSynced { address } => {
+            Self::NotSynced { address, publishes } => {
                 let (source, reference) = address.split_once('@').unwrap_or((address, ""));
-                format!("`callsheet files sync --source {source} --ref {reference}` does it")
+                let other = (*publishes != Publishes::default())
+                    .then(|| format!(" --publishes {publishes}"))
+                    .unwrap_or_default();
+                format!("`callsheet files sync{other} --source {source} --ref {reference}` does it")
             }
             Self::Shrunk { .. } => "if that is meant, take it with --allow-shrink".to_owned(),
             Self::NoSource { known, .. } => format!("Available sources: {}", known.join(", ")),

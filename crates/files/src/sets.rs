@@ -301,7 +301,7 @@ impl Library {
         } else {
             let Some(actor) = syncs_as else {
                 let address = format!("{}@{}", source.name, split.reference);
-                return Err(FilesError::NotSynced { address });
+                return Err(FilesError::NotSynced { address, publishes });
             };
             let asked = SyncAsked { publishes: Some(publishes), ..SyncAsked::default() };
             match self.sync_one(source, &split.reference, &asked, actor, on_progress).await? {

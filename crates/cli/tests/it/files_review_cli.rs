@@ -146,6 +146,11 @@ async fn a_dry_run_of_a_copy_asks_nobody_and_remembers_nothing() {
         hint: `callsheet files sync --source mf6/test --ref develop` does it\n";
     assert_eq!(home.fails(1, &copy).await, not_synced);
     assert_eq!(hub.connections(), 0);
+    let dfns = ["files", "copy", "--publishes", "dfns", "mf6@develop/gwf-chd", "out", "--dry-run"];
+    let said = home.fails(1, &dfns).await;
+    let hint =
+        "\nhint: `callsheet files sync --publishes dfns --source mf6 --ref develop` does it\n";
+    assert!(said.ends_with(hint), "{said}");
     let listed = out_of(&home, &["files", "list"]).await;
     assert_eq!(listed, "nothing is synced; `callsheet files sync` does it\n");
     home.ok(&SYNC).await;
