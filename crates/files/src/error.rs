@@ -220,9 +220,10 @@ impl FilesError {
             }
             Self::NotSynced { address, publishes } => {
                 let (source, reference) = address.split_once('@').unwrap_or((address, ""));
-                let other = (*publishes != Publishes::default())
-                    .then(|| format!(" --publishes {publishes}"))
-                    .unwrap_or_default();
+                let other = match publishes {
+                    Publishes::Models => String::new(),
+                    other => format!(" --publishes {other}"),
+                };
                 format!("`callsheet files sync{other} --source {source} --ref {reference}` does it")
             }
             Self::Shrunk { .. } => "if that is meant, take it with --allow-shrink".to_owned(),
