@@ -198,19 +198,23 @@ fn make_namespace(connection: &mut Connection) -> Result<(), StoreError> {
 
 /// Returns which schema is there; 0 for none.
 fn found(connection: &mut Connection) -> Result<u64, StoreError> {
+    // One question, since somebody else may make the schema between two.
     let is_there = match connection.dialect() {
-        Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'",
+        Dialect::Sqlite => {
+            "SELECT CASE
+                 WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'meta') THEN 1
+                 WHEN EXISTS (SELECT 1 FROM sqlite_master) THEN 2
+                 ELSE 0
+             END"
+        }
         Dialect::Postgres => {
             "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'callsheet' AND tablename = 'meta'"
         }
     };
-    if connection.number(is_there, &[])? == 0 {
-        if connection.dialect() == Dialect::Sqlite
-            && connection.number("SELECT COUNT(*) FROM sqlite_master", &[])? > 0
-        {
-            return Err(connection.damaged("it is a database of something else"));
-        }
-        return Ok(0);
+    match connection.number(is_there, &[])? {
+        0 => return Ok(0),
+        1 => {}
+        _ => return Err(connection.damaged("it is a database of something else")),
     }
     let sql = "SELECT value FROM meta WHERE name = 'schema'";
     let found = connection.first(sql, &[], |row| row.text(0).map(str::to_owned))?;
