@@ -30,8 +30,8 @@ mod reload;
 mod workers;
 
 pub use api::{
-    ApiError, ChangeView, Counted, FeedPage, FilesPage, Resolved, RouteReport, RouteStep, SourceRemoved,
-    SourcesPage, UsagePage, moment,
+    ApiError, ChangeView, Counted, FeedPage, FilesPage, Resolved, RouteReport, RouteStep,
+    SourceRemoved, SourcesPage, UsagePage, moment,
 };
 pub use app::{App, Fleet, StartError, read_secret};
 pub use backends::ChangeError;

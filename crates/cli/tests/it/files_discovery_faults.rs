@@ -10,10 +10,7 @@ const SYNC: [&str; 4] = ["files", "sync", "--source", "mf6/test"];
 const NOT_THERE: [&str; 3] = ["does not exist", "not found as release asset", "not found in"];
 
 fn is_trouble(said: &str, says: &str) {
-    assert!(
-        said.starts_with("error: 'mf6/test@develop' could not be fetched: "),
-        "{said}"
-    );
+    assert!(said.starts_with("error: 'mf6/test@develop' could not be fetched: "), "{said}");
     assert!(said.contains(says), "{says}: {said}");
     for text in NOT_THERE {
         assert!(!said.contains(text), "{said}");

@@ -17,9 +17,7 @@ async fn sync_fails(host: GitHubHost, prefix: &str, fault: GitHubFault, says: &s
     hub.fault(host, prefix, fault);
     let said = home.fails(1, &["files", "sync", "--source", "mf6/test"]).await;
     assert!(
-        said.starts_with(
-            "error: 'mf6/test@develop' could not be fetched: http://127.0.0.1:"
-        ),
+        said.starts_with("error: 'mf6/test@develop' could not be fetched: http://127.0.0.1:"),
         "{said}"
     );
     assert!(said.contains(says), "{says}: {said}");

@@ -1,8 +1,8 @@
 //! All of it together, against servers that answer as GitHub's do.
 
 use callsheet_sources::{
-    GitHub, GitHubHosts, GitHubTokens, Http, HttpSettings, Member, MemberKind, RefKind, TreeError, UnpackLimits,
-    unpack,
+    GitHub, GitHubHosts, GitHubTokens, Http, HttpSettings, Member, MemberKind, RefKind, TreeError,
+    UnpackLimits, unpack,
 };
 use callsheet_testkit::{FakeGitHub, FakeTree, GitHubFault, GitHubHost, within};
 use callsheet_types::{GitRef, Repository, Secret};
