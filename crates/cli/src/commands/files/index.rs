@@ -195,19 +195,5 @@ fn compressed(bytes: &[u8], ending: &str) -> std::io::Result<Vec<u8>> {
 fn differences(before: Option<&[u8]>, now: &Registry) -> String {
     let before = before.and_then(|bytes| Registry::parse(Publishes::Models, bytes).ok());
     let Some(before) = before else { return String::new() };
-    let difference = before.difference(now);
-    let mut text = String::new();
-    for (what, names) in [
-        ("models added", &difference.models_added),
-        ("models changed", &difference.models_changed),
-        ("models gone", &difference.models_gone),
-        ("files added", &difference.files_added),
-        ("files changed", &difference.files_changed),
-        ("files gone", &difference.files_gone),
-    ] {
-        if !names.is_empty() {
-            text.push_str(&format!("  {what}: {}\n", super::some(names, false)));
-        }
-    }
-    text
+    super::differences(&before.difference(now), false)
 }

@@ -23,7 +23,7 @@ use crate::{
 use anyhow::anyhow;
 use callsheet_files::{
     Cleared, Failed, FileSet, FilesInfo, Publishes, Removed, ResolveAsked, SyncAsked, SyncReport,
-    Verified,
+    Verified, registry::Difference,
 };
 use callsheet_server::{FilesPage, Resolved, UsagePage};
 use callsheet_types::{ByteSize, encoded};
@@ -135,18 +135,7 @@ async fn sync(context: &Context, asked: &SyncFiles) -> Result<(), Failure> {
             synced.mode.replace('_', " "),
         ));
         if let Some(difference) = &synced.difference {
-            for (what, names) in [
-                ("models added", &difference.models_added),
-                ("models changed", &difference.models_changed),
-                ("models gone", &difference.models_gone),
-                ("files added", &difference.files_added),
-                ("files changed", &difference.files_changed),
-                ("files gone", &difference.files_gone),
-            ] {
-                if !names.is_empty() {
-                    text.push_str(&format!("  {what}: {}\n", some(names, asked.dry_run)));
-                }
-            }
+            text.push_str(&differences(difference, asked.dry_run));
         }
         for warning in &synced.warnings {
             text.push_str(&format!("  warning: {warning}\n"));
@@ -199,6 +188,24 @@ fn verdict(report: &SyncReport) -> Result<(), Failure> {
         (false, true) => Err(Failure::said(3)),
         (false, false) => Err(Failure::said(1)),
     }
+}
+
+/// Says in lines where two registries differ, naming a few of each or all.
+fn differences(difference: &Difference, all: bool) -> String {
+    let mut text = String::new();
+    for (what, names) in [
+        ("models added", &difference.models_added),
+        ("models changed", &difference.models_changed),
+        ("models gone", &difference.models_gone),
+        ("files added", &difference.files_added),
+        ("files changed", &difference.files_changed),
+        ("files gone", &difference.files_gone),
+    ] {
+        if !names.is_empty() {
+            text.push_str(&format!("  {what}: {}\n", some(names, all)));
+        }
+    }
+    text
 }
 
 /// Names the first few, or all.
