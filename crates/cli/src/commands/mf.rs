@@ -51,6 +51,8 @@ async fn verb(
 /// Prints the help of a command that needs another, and fails.
 fn help(name: Option<&str>) -> Result<(), Failure> {
     let mut command = MfArgs::command();
+    // Only then does a part of it know what stands before its name.
+    command.build();
     let text = match name.and_then(|name| command.find_subcommand_mut(name)) {
         Some(found) => found.render_help(),
         None => command.render_help(),

@@ -23,6 +23,8 @@ async fn without_a_subcommand_help_is_printed_and_the_exit_code_is_1() {
         let help = home.mf(args).await;
         assert_eq!((help.code, help.stderr.as_str()), (1, ""), "{help:?}");
         assert!(help.stdout.contains(says), "{help:?}");
+        let usage = format!("Usage: {}", [&["mf"], args].concat().join(" "));
+        assert!(help.stdout.contains(&usage), "{usage}: {help:?}");
         let same = home.run(&[&["mf"], args].concat()).await;
         assert_eq!((same.code, same.stdout), (1, help.stdout));
     }
