@@ -198,7 +198,7 @@ pub(crate) fn model(files: &[(&str, &str)], name: &str) -> BTreeMap<String, Vec<
     inside.collect()
 }
 
-/// Makes the registry of files below `mf6`, as `callsheet files index` does, in the seed's form.
+/// Makes the registry of files below `mf6`, as `callsheet files index` does, without addresses.
 pub(crate) fn registry_of(files: &[(&str, &str)]) -> String {
     use std::fmt::Write as _;
     let mut text = "schema_version = \"1.0\"\n\n[files]\n".to_owned();
@@ -243,6 +243,6 @@ pub(crate) async fn hub() -> FakeGitHub {
     hub
 }
 
-/// What the source of [`TEST_MODELS`] needs to know, since its registry in the seed's form does not
+/// What the source of [`TEST_MODELS`] needs to know, since its registry without addresses does not
 /// say it: the folder that its keys start from.
 pub(crate) const SOURCE: &str = "[sources.modflow6-testmodels]\nrepo = \"MODFLOW-ORG/modflow6-testmodels\"\nname = \"mf6/test\"\nrefs = [\"develop\"]\npath = \"mf6\"\n";
