@@ -42,7 +42,7 @@ async fn all_are_copied(home: &Home, prefix: &str) {
 }
 
 #[tokio::test]
-async fn the_seeds_registry_needs_the_sources_folder() {
+async fn a_registry_without_addresses_needs_the_sources_folder() {
     let hub = FakeGitHub::start().await;
     let repository = hub.repository("me/mine");
     // Keys from the repository's root.

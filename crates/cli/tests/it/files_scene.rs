@@ -198,7 +198,7 @@ pub(crate) fn model(files: &[(&str, &str)], name: &str) -> BTreeMap<String, Vec<
     inside.collect()
 }
 
-/// Makes the registry of files below `mf6`, as `callsheet files index` does, without addresses.
+/// Makes a registry of files below `mf6`, without addresses.
 pub(crate) fn registry_of(files: &[(&str, &str)]) -> String {
     use std::fmt::Write as _;
     let mut text = "schema_version = \"1.0\"\n\n[files]\n".to_owned();
