@@ -218,7 +218,9 @@ impl Library {
     /// Returns a synced ref that names a file, and where. Blocks.
     fn naming(&self, digest: &Digest) -> Result<Option<(FileRef, Arc<Registry>, u32)>, FilesError> {
         for found in self.refs(None)? {
-            let (registry, observed) = (self.registry(&found)?, self.observed(&found));
+            // One that cannot be read is in no other's way.
+            let Ok(registry) = self.registry(&found) else { continue };
+            let observed = self.observed(&found);
             let is_it = |file: &crate::registry::File| digest_of(file, &observed) == Some(*digest);
             if let Some(at) = registry.files.iter().position(is_it) {
                 return Ok(Some((found, registry, at as u32)));

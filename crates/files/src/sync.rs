@@ -14,6 +14,7 @@ use callsheet_store::Intent;
 use callsheet_types::{
     Body, Digest, Entry, GitRef, Kind, Repository, Snapshot,
     plan::{Extent, PlanPolicy},
+    with_causes,
 };
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -580,19 +581,4 @@ fn chosen(
 fn names_single_files(registry: &Registry) -> bool {
     let is_single = |file: &crate::registry::File| matches!(file.base, Base::BeforeKey(_));
     registry.files.iter().any(is_single)
-}
-
-/// Returns an error with all its causes, in one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !said.is_empty() && !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = inner.source();
-    }
-    text
 }

@@ -207,7 +207,7 @@ impl Library {
             let read = with_names.then(|| self.registry(&found)).transpose();
             let (registry, problem) = match read {
                 Ok(registry) => (registry, None),
-                Err(error) => (None, Some(crate::with_causes(&error))),
+                Err(error) => (None, Some(callsheet_types::with_causes(&error))),
             };
             listed.push(Listed {
                 problem,

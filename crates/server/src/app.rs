@@ -366,7 +366,7 @@ fn services(owned: &Owned) -> HashMap<String, String> {
 
 /// Says that a backend cannot be used here; all others can.
 pub(crate) fn left_out(spec: &BackendSpec, error: &StartError) {
-    let error = crate::api::with_causes(error);
+    let error = callsheet_types::with_causes(error);
     tracing::warn!(backend = %spec.name, "a backend is left out: {error}");
 }
 

@@ -1,7 +1,7 @@
 //! What the daemon does by itself: syncing new files at its start; asking providers, and forgetting
 //! what is old, from time to time.
 
-use crate::{App, api::with_causes, models::RefreshAsked};
+use crate::{App, models::RefreshAsked};
 use callsheet_files::SyncAsked;
 use jiff::Timestamp;
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -133,7 +133,7 @@ async fn refresh(app: &Arc<App>, asked: RefreshAsked, why: &str) -> Vec<String> 
                 .collect()
         }
         Err(error) => {
-            tracing::warn!(why, "models not refreshed: {}", with_causes(&error));
+            tracing::warn!(why, "models not refreshed: {}", callsheet_types::with_causes(&error));
             names
         }
     }
@@ -160,7 +160,7 @@ async fn sync_new_files(app: Arc<App>) {
                 tracing::info!(address = synced.address, "files synced");
             }
         }
-        Err(error) => tracing::warn!("files not synced: {}", with_causes(&error)),
+        Err(error) => tracing::warn!("files not synced: {}", callsheet_types::with_causes(&error)),
     }
 }
 
@@ -177,7 +177,9 @@ async fn purge(app: Arc<App>) {
                 revisions = purged.revisions,
                 "old changes purged"
             ),
-            Ok(Err(error)) => tracing::warn!("old changes not purged: {}", with_causes(&error)),
+            Ok(Err(error)) => {
+                tracing::warn!("old changes not purged: {}", callsheet_types::with_causes(&error))
+            }
             Err(_) => {}
         }
     }

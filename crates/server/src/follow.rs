@@ -70,7 +70,7 @@ fn follow(app: &Weak<App>, store: &Store, start: Cursor) {
             // The cursor stays, so that what could not be taken is tried again.
             Err(error) => {
                 if !is_down {
-                    let error = crate::api::with_causes(&error);
+                    let error = callsheet_types::with_causes(&error);
                     tracing::error!("the store cannot be followed: {error}");
                     is_down = true;
                 }

@@ -2,7 +2,6 @@
 
 use crate::{
     App, Config, ConfigError, StartError,
-    api::with_causes,
     app::{Owned, backend, gateway_policy, guard, health_policy, left_out},
     catalog::Saved,
     config::LimitsConfig,
@@ -71,7 +70,7 @@ impl App {
                 "configuration reloaded, but for keys that need a restart"
             ),
             Err(error) => {
-                let error = with_causes(error);
+                let error = callsheet_types::with_causes(error);
                 tracing::error!("configuration not reloaded, the old one stays: {error}");
             }
         }

@@ -10,6 +10,7 @@ mod blobs;
 mod card;
 mod check;
 mod db;
+mod drivers;
 mod error;
 mod feed;
 mod follow;

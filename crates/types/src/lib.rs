@@ -7,6 +7,7 @@
 //! command line all say when they mean "this server", or with [`plan`].
 
 pub mod backend;
+mod causes;
 mod digest;
 mod duration;
 mod encoded;
@@ -25,6 +26,7 @@ mod source;
 mod url;
 
 pub use backend::{BackendSpec, BackendType, DiscoverySource, Model};
+pub use causes::with_causes;
 pub use digest::{Digest, DigestError};
 pub use duration::HumanDuration;
 pub use encoded::encoded;

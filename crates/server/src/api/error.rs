@@ -8,9 +8,8 @@ use axum::{
 };
 use callsheet_files::FilesError;
 use callsheet_store::{PublishError, StoreError};
-use callsheet_types::{Digest, plan::Refused};
+use callsheet_types::{Digest, plan::Refused, with_causes};
 use serde_json::{Value, json};
-use std::error::Error;
 
 /// A request to the API that is refused.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl ApiError {
                 FilesError::Publish(error) => Some(publish(error).2.to_owned()),
                 error => error.hint(),
             };
-            return (status, code, callsheet_files::with_causes(&**error), hint);
+            return (status, code, with_causes(&**error), hint);
         }
         let (status, code, message, hint) = self.say_plainly();
         (status, code, message, hint.map(str::to_owned))
@@ -334,18 +333,6 @@ fn store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
             "nothing was changed; is the database there, writable, and the disk not full?",
         ),
     }
-}
-
-/// Returns an error with its causes.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl IntoResponse for ApiError {

@@ -15,7 +15,6 @@ mod stream;
 
 pub use changes::{ChangeView, FeedPage};
 pub use error::ApiError;
-pub(crate) use error::with_causes;
 pub use files::{Counted, FilesPage, Resolved, SourceRemoved, SourcesPage, UsagePage};
 pub use models::moment;
 pub use route::{RouteReport, RouteStep};

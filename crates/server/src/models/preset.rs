@@ -161,7 +161,7 @@ impl App {
         if !intent.dry_run
             && let Err(error) = self.take_saved()
         {
-            let reason = crate::api::with_causes(&error);
+            let reason = callsheet_types::with_causes(&error);
             return Err(ModelError::Question(format!(
                 "it is saved, and cannot be put in force: {reason}"
             )));

@@ -104,7 +104,7 @@ impl App {
         let source = SourceName::new(layer, &name)
             .map_err(|error| ModelError::Question(error.to_string()))?;
         let tree = Tree::from_bytes(file_name(asked.file.as_deref()), bytes)
-            .map_err(|error| ModelError::Question(crate::api::with_causes(&error)))?;
+            .map_err(|error| ModelError::Question(callsheet_types::with_causes(&error)))?;
         let mut catalog = formats::read(format, &tree.files)?;
         catalog.problems.extend(tree.problems);
         let models = catalog.models.len();

@@ -200,17 +200,7 @@ impl FetchError {
 
     /// Returns all that there is to say in one line: what, why, and what might help.
     pub fn explain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(inner) = cause {
-            let said = inner.to_string();
-            // Layers of a client like to repeat the one below.
-            if !said.is_empty() && !text.contains(&said) {
-                text.push_str(": ");
-                text.push_str(&said);
-            }
-            cause = inner.source();
-        }
+        let text = callsheet_types::with_causes(self);
         match self.hint() {
             Some(hint) => format!("{text} ({hint})"),
             None => text,

@@ -2,7 +2,7 @@
 //! the answer on its own thread, whatever else drives that, and not without end.
 
 use super::{Cells, Column, Row, Table, Type, Value, Visit};
-use crate::{StoreError, url::PostgresUrl};
+use crate::{StoreError, drivers::drivers, url::PostgresUrl};
 use futures_util::StreamExt as _;
 use std::{
     collections::HashMap,
@@ -10,17 +10,14 @@ use std::{
     io,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::{Duration, Instant},
 };
-use tokio::{
-    runtime::{self, Handle, Runtime},
-    task::AbortHandle,
-};
+use tokio::task::AbortHandle;
 use tokio_postgres::{
     AsyncMessage, Client, Config, Error, NoTls, Socket, Statement,
     config::SslMode,
@@ -301,23 +298,6 @@ fn settings(silence: Duration) -> String {
          SET lock_timeout TO {lock}; SET idle_in_transaction_session_timeout TO '5min';
          SET client_min_messages TO warning"
     )
-}
-
-/// Returns where connections are driven: one thread for all of them, for as long as the process
-/// lives.
-fn drivers() -> io::Result<Handle> {
-    static DRIVERS: Mutex<Option<Runtime>> = Mutex::new(None);
-    let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(drivers) = &*drivers {
-        return Ok(drivers.handle().clone());
-    }
-    let made = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("postgres")
-        .enable_io()
-        .enable_time()
-        .build()?;
-    Ok(drivers.insert(made).handle().clone())
 }
 
 /// Opens a connection; the whole greeting has to be done in time, not only the first packet.

@@ -7,7 +7,7 @@ mod http;
 pub use access::{S3Access, S3Keys};
 
 use super::{named, names};
-use crate::StoreError;
+use crate::{StoreError, drivers::drivers};
 use ::http::StatusCode;
 use callsheet_types::{BackendUrl, Digest};
 use futures_util::TryStreamExt as _;
@@ -20,16 +20,15 @@ use object_store::{
 };
 use std::{
     error::Error,
-    fmt, io,
+    fmt,
     iter::successors,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::sync_channel,
     },
     time::Duration,
 };
-use tokio::runtime::{self, Handle, Runtime};
 
 /// How long one thing may take at most, however lively the server is.
 const LONGEST: Duration = Duration::from_mins(15);
@@ -317,20 +316,4 @@ fn network_error(error: &object_store::Error) -> Option<String> {
 
 fn unreachable(place: &Arc<str>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
     StoreError::Unreachable { place: place.clone(), cause: cause.into() }
-}
-
-/// Returns where requests are driven: one thread for all of them, for as long as the process lives.
-fn drivers() -> io::Result<Handle> {
-    static DRIVERS: Mutex<Option<Runtime>> = Mutex::new(None);
-    let mut drivers = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(drivers) = &*drivers {
-        return Ok(drivers.handle().clone());
-    }
-    let made = runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("blobs")
-        .enable_io()
-        .enable_time()
-        .build()?;
-    Ok(drivers.insert(made).handle().clone())
 }
