@@ -16,7 +16,7 @@ use crate::{
 };
 use callsheet_sources::{FetchError, GitHub, Request};
 use callsheet_types::Digest;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 use std::{
     collections::{BTreeMap, HashSet},
     path::PathBuf,

@@ -178,7 +178,7 @@ async fn purge(app: Arc<App>) {
                 "old changes purged"
             ),
             Ok(Err(error)) => {
-                tracing::warn!("old changes not purged: {}", callsheet_types::with_causes(&error))
+                tracing::warn!("old changes not purged: {}", callsheet_types::with_causes(&error));
             }
             Err(_) => {}
         }
